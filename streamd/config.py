@@ -1,0 +1,365 @@
+"""Settings: one TOML file, overridden by ``STREAMD_<SECTION>__<KEY>``, checked before anything runs.
+
+Nothing else reads the environment or the file. A part receives its own section.
+``deploy/streamd.toml`` is the commented reference.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from streamd.errors import ConfigError
+
+__all__ = [
+    "AnalysisSettings",
+    "AuthSettings",
+    "AwsSettings",
+    "CameraSettings",
+    "Credential",
+    "KafkaSettings",
+    "KinesisSettings",
+    "KinesisVideoSettings",
+    "ModelsSettings",
+    "OutboxSettings",
+    "OutputsSettings",
+    "S3Settings",
+    "ServerSettings",
+    "Settings",
+    "SnsSettings",
+    "StoreSettings",
+    "load_settings",
+]
+
+ENV_PREFIX = "STREAMD_"
+PositiveInt = Annotated[int, Field(ge=1)]
+PositiveFloat = Annotated[float, Field(gt=0)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+
+class ServerSettings(_Section):
+    """``[server]``: where the daemon listens and what it may use."""
+
+    listen: str = "127.0.0.1:8700"
+    """HOST:PORT; port 0 picks a free one."""
+    data_dir: Path = Path("streamd-data")
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
+    workers: Annotated[int, Field(ge=0)] | None = None
+    """Worker processes; ``None``: one per two cores. 0 runs sessions in the control process."""
+    public_url: str | None = None
+    """URL clients reach the daemon at, for GetDataEndpoint; ``None``: as the client called us."""
+    max_body_bytes: PositiveInt = 16 * 1024 * 1024
+    """Longest body of an API request (an image of 5 MB is 7 MB of base64)."""
+    drain_seconds: PositiveFloat = 20.0
+    """Longest time SIGTERM waits for sessions to drain."""
+    log_format: Literal["text", "json"] = "text"
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+    @property
+    def host(self) -> str:
+        """The address to listen on."""
+        return self.listen.rpartition(":")[0].strip("[]")
+
+    @property
+    def port(self) -> int:
+        """The port to listen on."""
+        return int(self.listen.rpartition(":")[2])
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether only this machine can reach the daemon."""
+        if self.host == "localhost":
+            return True
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return False
+
+    @model_validator(mode="after")
+    def _check(self) -> ServerSettings:
+        host, colon, port = self.listen.rpartition(":")
+        if not colon or not host or not port.isdigit() or int(port) > 65535:
+            raise ValueError(f"'server.listen' must be HOST:PORT, got {self.listen!r}")
+        if (self.tls_cert is None) != (self.tls_key is None):
+            raise ValueError("'server.tls_cert' and 'server.tls_key' go together")
+        return self
+
+
+class Credential(_Section):
+    """One access key."""
+
+    access_key_id: str = Field(min_length=4, max_length=128)
+    secret_access_key: SecretStr
+
+
+class AuthSettings(_Section):
+    """``[auth]``: who may call."""
+
+    mode: Literal["none", "sigv4"] = "none"
+    credentials: tuple[Credential, ...] = ()
+    insecure: bool = False
+    """Serve without authentication on an address others can reach."""
+
+    @model_validator(mode="after")
+    def _check(self) -> AuthSettings:
+        if self.mode == "sigv4" and not self.credentials:
+            raise ValueError("'auth.credentials' needs at least one key when 'auth.mode' is sigv4")
+        return self
+
+
+class AwsSettings(_Section):
+    """``[aws]``: the region and account the daemon answers for."""
+
+    region: str = Field("us-east-1", pattern=r"^[a-z]{2}(-[a-z0-9]+)+$")
+    account_id: str = Field("000000000000", pattern=r"^\d{12}$")
+
+
+class StoreSettings(_Section):
+    """``[store]``: where resources are kept."""
+
+    url: str | None = None
+    """SQLAlchemy URL; ``None``: SQLite in the data directory."""
+    lease_seconds: PositiveFloat = 5.0
+    """A worker that is silent this long loses its sessions."""
+
+
+class KinesisVideoSettings(_Section):
+    """``[kinesis_video]``: where video comes from, and the embedded endpoint."""
+
+    endpoint_url: str = "embedded"
+    """``embedded``, ``aws`` or a URL."""
+    max_archive_bytes: PositiveInt = 20 * 1024**3
+    """Bytes of archived fragments over all streams; the oldest go first."""
+    max_stream_bytes: PositiveInt | None = None
+    """Bytes of archived fragments of one stream."""
+    idle_seconds: PositiveFloat = 3.0
+    """GetMedia ends this long after the last producer has left."""
+    max_connection_seconds: PositiveFloat = 45 * 60.0
+    """PutMedia and GetMedia end after this time, as AWS's do."""
+
+
+class OutputsSettings(_Section):
+    """``[outputs]``: what stands for Kinesis Data Streams, S3 and SNS."""
+
+    kinesis: Literal["local", "kafka", "kinesis"] = "local"
+    s3: Literal["local", "s3"] = "local"
+    sns: Literal["local", "kafka", "sns"] = "local"
+
+
+class KafkaSettings(_Section):
+    """``[kafka]``: the broker results go to."""
+
+    bootstrap_servers: str = "localhost:9092"
+    topic_template: str = "{stream}"
+    """Kafka topic of a Kinesis data stream named ``{stream}``."""
+    sns_topic_template: str = "{topic}"
+    """Kafka topic of an SNS topic named ``{topic}``."""
+    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "PLAIN"
+    sasl_username: str | None = None
+    sasl_password: SecretStr | None = None
+    ssl_cafile: Path | None = None
+    ssl_certfile: Path | None = None
+    ssl_keyfile: Path | None = None
+    compression_type: Literal["none", "gzip"] = "none"
+    max_record_bytes: PositiveInt = 1024 * 1024
+    delivery_timeout_seconds: PositiveFloat = 30.0
+
+
+class _AwsEndpoint(_Section):
+    endpoint_url: str | None = None
+    """``None``: AWS itself."""
+    region: str | None = None
+    """``None``: ``aws.region``."""
+    access_key_id: str | None = None
+    """``None``: boto3's own chain."""
+    secret_access_key: SecretStr | None = None
+
+
+class KinesisSettings(_AwsEndpoint):
+    """``[kinesis]``: Kinesis Data Streams."""
+
+
+class S3Settings(_AwsEndpoint):
+    """``[s3]``: the object store for label detection results and S3 images."""
+
+    checksums: Literal["when_supported", "when_required"] = "when_required"
+    """``when_required`` suits stores that do not know AWS's newer checksum headers."""
+
+
+class SnsSettings(_AwsEndpoint):
+    """``[sns]``: notifications."""
+
+
+class AnalysisSettings(_Section):
+    """``[analysis]``: how much of the video is looked at, and how."""
+
+    fps: Annotated[float, Field(gt=0, le=60)] = 5.0
+    """Analysed frames per second of media time."""
+    threads: PositiveInt | None = None
+    """Decoding and inference threads of a worker; ``None``: its share of the cores."""
+    max_sessions_per_worker: PositiveInt = 256
+    max_frame_pixels: PositiveInt = 8192 * 4320
+    """Larger pictures are refused before they are decoded."""
+    region_min_overlap: Annotated[float, Field(ge=0, lt=1)] = 0.5
+    """A detection counts when more than this share of its box lies in one region."""
+    session_idle_seconds: PositiveFloat = 10.0
+    """A label session ends when its stream brings nothing for this long."""
+
+
+class ModelsSettings(_Section):
+    """``[models]``: networks."""
+
+    dir: Path | None = None
+    """Where pulled packs lie; ``None``: ``models`` in the data directory."""
+    mirror: str | None = None
+    """Directory or URL to pull packs from instead of their official sources."""
+    faces: str = "builtin"
+    """Name of the face pack, see ``streamd models list``."""
+    labels: str = "auto"
+    """Name of the label pack; ``auto``: the best one present, else PERSON from faces."""
+    providers: tuple[str, ...] = ("cpu",)
+    """ONNX Runtime execution providers in order: ``cuda``, ``cpu``."""
+
+
+class OutboxSettings(_Section):
+    """``[outbox]``: results on their way to a sink."""
+
+    max_bytes: PositiveInt = 256 * 1024 * 1024
+    """Per stream processor; when full, intake waits."""
+
+
+class CameraSettings(_Section):
+    """``[cameras.NAME]``: a camera relayed into the video stream NAME."""
+
+    url: SecretStr
+    stream: str | None = None
+    """Kinesis video stream; ``None``: the camera's name."""
+
+
+class Settings(BaseSettings):
+    """All settings of one daemon."""
+
+    model_config = SettingsConfigDict(
+        frozen=True,
+        extra="forbid",
+        env_prefix=ENV_PREFIX,
+        env_nested_delimiter="__",
+        hide_input_in_errors=True,
+    )
+
+    server: ServerSettings = ServerSettings()
+    auth: AuthSettings = AuthSettings()
+    aws: AwsSettings = AwsSettings()
+    store: StoreSettings = StoreSettings()
+    kinesis_video: KinesisVideoSettings = KinesisVideoSettings()
+    outputs: OutputsSettings = OutputsSettings()
+    kafka: KafkaSettings = KafkaSettings()
+    kinesis: KinesisSettings = KinesisSettings()
+    s3: S3Settings = S3Settings()
+    sns: SnsSettings = SnsSettings()
+    analysis: AnalysisSettings = AnalysisSettings()
+    models: ModelsSettings = ModelsSettings()
+    outbox: OutboxSettings = OutboxSettings()
+    cameras: dict[str, CameraSettings] = {}
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Command line over environment over file."""
+        del dotenv_settings, file_secret_settings
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+
+    @property
+    def data_dir(self) -> Path:
+        """The data directory, absolute."""
+        return self.server.data_dir.resolve()
+
+    @property
+    def models_dir(self) -> Path:
+        """Where pulled model packs lie."""
+        return self.models.dir or self.data_dir / "models"
+
+    @property
+    def store_url(self) -> str:
+        """The SQLAlchemy URL of the store."""
+        return self.store.url or f"sqlite:///{self.data_dir / 'streamd.sqlite'}"
+
+    @model_validator(mode="after")
+    def _check(self) -> Settings:
+        exposed = not self.server.is_loopback
+        if exposed and self.auth.mode == "none" and not self.auth.insecure:
+            raise ValueError(
+                f"'server.listen' is {self.server.listen}, which others can reach: set "
+                "'auth.mode' to sigv4 with 'auth.credentials', or accept the risk with --insecure"
+            )
+        return self
+
+
+def load_settings(
+    file: Path | None = None, overrides: Mapping[str, Mapping[str, Any]] | None = None
+) -> Settings:
+    """Read and check the settings.
+
+    Args:
+        file: TOML file, or ``None`` for defaults and environment alone.
+        overrides: ``{section: {key: value}}`` from the command line; wins over all else.
+
+    Raises:
+        ConfigError: If a key is unknown or a value cannot work; the message names the key.
+
+    """
+    if file is not None and not file.is_file():
+        raise ConfigError(f"settings file {file} does not exist")
+
+    class _FromFile(Settings):
+        model_config = SettingsConfigDict(toml_file=file)
+
+    _refuse_unknown_environment()
+    try:
+        return _FromFile(**{k: dict(v) for k, v in (overrides or {}).items() if v})
+    except ValidationError as error:
+        raise ConfigError("; ".join(_explain(dict(e)) for e in error.errors())) from None
+    except (ValueError, OSError) as error:
+        raise ConfigError(f"settings cannot be read: {error}") from error
+
+
+def _refuse_unknown_environment() -> None:
+    # pydantic-settings ignores variables whose section it does not know.
+    known = {*Settings.model_fields, "shared"}
+    for name in os.environ:
+        if name.startswith(ENV_PREFIX):
+            section = name.removeprefix(ENV_PREFIX).lower().partition("__")[0]
+            if section not in known:
+                raise ConfigError(f"environment variable {name} names no section of the settings")
+
+
+def _explain(error: Mapping[str, Any]) -> str:
+    key = ".".join(str(part) for part in error["loc"])
+    if error["type"] == "extra_forbidden":
+        return f"'{key}' is not a setting"
+    message = str(error["msg"]).removeprefix("Value error, ")
+    return f"'{key}': {message}" if key and not message.startswith("'") else message
+
+

@@ -1,0 +1,146 @@
+"""Every metric the daemon exports: names, units and label sets in one place.
+
+Control and worker processes write to memory-mapped files of ``prometheus_client``'s
+multi-process mode (``PROMETHEUS_MULTIPROC_DIR``, set before the library is imported);
+the control process renders the sum at ``/metrics``.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    generate_latest,
+)
+from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
+
+__all__ = ["MULTIPROC_ENV", "Metrics", "forget_process", "render"]
+
+MULTIPROC_ENV = "PROMETHEUS_MULTIPROC_DIR"
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+_LATENCY_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 1, 2, 5, 10, 30)
+
+
+class Metrics:
+    """The metrics of one process.
+
+    Labels come from small fixed sets, except ``stream_processor`` and ``stream``, which are
+    bounded by the resources that exist.
+    """
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.registry = registry
+
+        def counter(name: str, text: str, *labels: str) -> Counter:
+            return Counter(name, text, labels, registry=registry)
+
+        def gauge(name: str, text: str, *labels: str, mode: str = "livesum") -> Gauge:
+            return Gauge(name, text, labels, registry=registry, multiprocess_mode=mode)  # type: ignore[arg-type]  # the stub wants a literal
+
+        def seconds(name: str, text: str, *labels: str) -> Histogram:
+            return Histogram(name, text, labels, registry=registry, buckets=_LATENCY_BUCKETS)
+
+        self.api_requests = counter(
+            "streamd_api_requests_total", "API requests answered.", "service", "operation", "code"
+        )
+        self.api_seconds = seconds(
+            "streamd_api_request_duration_seconds", "Time to answer.", "service", "operation"
+        )
+        self.put_media_connections = gauge(
+            "streamd_put_media_connections", "Producers connected.", mode="livesum"
+        )
+        self.get_media_connections = gauge(
+            "streamd_get_media_connections", "GetMedia responses open.", mode="livesum"
+        )
+        self.fragments_received = counter(
+            "streamd_fragments_received_total", "Fragments taken from producers.", "stream"
+        )
+        self.fragments_rejected = counter(
+            "streamd_fragments_rejected_total", "Fragments refused, by ErrorCode.", "error_code"
+        )
+        self.archive_bytes = gauge(
+            "streamd_archive_bytes", "Bytes of archived fragments.", mode="livemostrecent"
+        )
+        self.status_changes = counter(
+            "streamd_status_changes_total", "Lifecycle transitions.", "from_status", "to_status"
+        )
+        self.sessions = gauge("streamd_sessions", "Sessions running in workers.", "kind")
+        self.session_failures = counter(
+            "streamd_session_failures_total", "Sessions that ended FAILED.", "kind"
+        )
+        self.source_reconnects = counter(
+            "streamd_source_reconnects_total", "GetMedia calls after the first.", "stream_processor"
+        )
+        self.media_bytes = counter(
+            "streamd_media_bytes_total", "Bytes of media read by sessions.", "stream_processor"
+        )
+        self.fragments_processed = counter(
+            "streamd_fragments_processed_total", "Fragments fully analysed.", "stream_processor"
+        )
+        self.fragments_damaged = counter(
+            "streamd_fragments_damaged_total",
+            "Fragments with media that could not be read, by reason.",
+            "stream_processor",
+            "reason",
+        )
+        self.frames_decoded = counter(
+            "streamd_frames_decoded_total", "Frames decoded.", "stream_processor"
+        )
+        self.frames_analyzed = counter(
+            "streamd_frames_analyzed_total", "Frames analysed.", "stream_processor"
+        )
+        self.detections = counter(
+            "streamd_detections_total", "Faces or objects found.", "stream_processor", "label"
+        )
+        self.matches = counter(
+            "streamd_face_matches_total", "Detected faces with a match.", "stream_processor"
+        )
+        self.analysis_seconds = seconds(
+            "streamd_analysis_duration_seconds", "Inference per analysed frame.", "kind"
+        )
+        self.lag_seconds = gauge(
+            "streamd_stream_lag_seconds",
+            "Age of the newest analysed frame when its results were made.",
+            "stream_processor",
+            mode="livemostrecent",
+        )
+        self.record_latency_seconds = seconds(
+            "streamd_record_latency_seconds",
+            "From the arrival of a frame to its record's acknowledgement by the sink.",
+            "sink",
+        )
+        self.outbox_items = gauge(
+            "streamd_outbox_items", "Results waiting for their sink.", "stream_processor"
+        )
+        self.outbox_bytes = gauge(
+            "streamd_outbox_bytes", "Bytes waiting for their sink.", "stream_processor"
+        )
+        self.records_delivered = counter(
+            "streamd_records_delivered_total", "Results acknowledged by a sink.", "sink"
+        )
+        self.sink_errors = counter(
+            "streamd_sink_errors_total", "Failed deliveries, by error class.", "sink", "error"
+        )
+        self.worker_restarts = counter(
+            "streamd_worker_restarts_total", "Worker processes started again after a crash."
+        )
+
+
+def render(registry: CollectorRegistry) -> bytes:
+    """Return the exposition text: of all processes where multi-process mode is on."""
+    if MULTIPROC_ENV in os.environ:
+        registry = CollectorRegistry()
+        MultiProcessCollector(registry)  # type: ignore[no-untyped-call]  # the library has no types here
+    return generate_latest(registry)
+
+
+def forget_process(pid: int) -> None:
+    """Drop the live gauges of a process that has ended; its counters stay in the sums."""
+    if MULTIPROC_ENV in os.environ and Path(os.environ[MULTIPROC_ENV]).is_dir():
+        mark_process_dead(pid)  # type: ignore[no-untyped-call]  # the library has no types here
