@@ -1,0 +1,71 @@
+# Two commands for a fresh machine with Python 3.11+, make and the package index:
+#   make demo    the main job, shown on a sample camera (or: make demo SOURCE=… FACE=… NAME=…)
+#   make test    lint, types, import contracts and the whole test suite
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --retries 10 --timeout 60
+JOBS ?= 2
+export STREAMD_SHARED ?= ../shared
+
+# SOURCE, FACE, NAME, MODELS and OUTPUT reach the demo as options, only when given.
+DEMO_ARGS = $(if $(SOURCE),--source "$(SOURCE)") $(if $(FACE),--face "$(FACE)") \
+            $(if $(NAME),--name "$(NAME)") $(if $(MODELS),--models "$(MODELS)") \
+            $(if $(OUTPUT),--output "$(OUTPUT)")
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint format types imports unit bench clean
+
+help: ## Show what can be made
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 18
+
+demo: $(VENV)/.demo-ready ## Show the main job on a sample camera, or SOURCE=file-or-rtsp-url FACE=photo.jpg NAME=alice
+	@$(BIN)/streamd demo $(DEMO_ARGS)
+
+test: $(VENV)/.test-ready lint types imports unit ## Run the checks and the whole test suite
+
+lint: $(VENV)/.test-ready ## Check style and format
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: $(VENV)/.test-ready ## Mend style and format
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+types: $(VENV)/.test-ready ## Check types strictly
+	$(BIN)/mypy
+
+imports: $(VENV)/.test-ready ## Check that imports go one way
+	$(BIN)/lint-imports
+
+unit: $(VENV)/.test-ready ## Run the tests alone
+	$(BIN)/pytest -n $(JOBS) --dist loadgroup
+
+bench: $(VENV)/.bench-ready ## Measure streamd beside a plain loop, a pipe and the floor
+	@$(BIN)/python -m tests.bench $(BENCH_ARGS)
+
+clean: ## Remove the environment and what checks left behind
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "streamd needs Python 3.11 or newer; name one: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
+	@echo "== creating $(VENV)"
+	@$(PYTHON) -m venv $(VENV) || \
+	  { rm -rf $(VENV); echo "python's venv module is missing (Debian and Ubuntu: apt install python3-venv)" >&2; exit 1; }
+	@$(PIP) install --quiet --upgrade pip
+
+$(VENV)/.demo-ready: pyproject.toml | $(BIN)/python
+	@echo "== installing streamd and the face models (about 500 MB the first time)"
+	@$(PIP) install --editable '.[faces,demo]'
+	@touch $@
+
+$(VENV)/.test-ready: pyproject.toml | $(BIN)/python
+	@echo "== installing streamd and its test tools (about 600 MB the first time)"
+	@$(PIP) install --editable '.[faces,demo,postgres,test]'
+	@touch $@
+
+$(VENV)/.bench-ready: pyproject.toml | $(BIN)/python
+	@echo "== installing streamd and what it is measured against"
+	@$(PIP) install --editable '.[faces,demo,test,bench]'
+	@touch $@

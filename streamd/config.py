@@ -7,6 +7,7 @@ Nothing else reads the environment or the file. A part receives its own section.
 from __future__ import annotations
 
 import ipaddress
+import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -39,7 +40,9 @@ __all__ = [
     "Settings",
     "SnsSettings",
     "StoreSettings",
+    "dump_settings",
     "load_settings",
+    "parse_dump",
 ]
 
 ENV_PREFIX = "STREAMD_"
@@ -338,11 +341,43 @@ def load_settings(
 
     _refuse_unknown_environment()
     try:
-        return _FromFile(**{k: dict(v) for k, v in (overrides or {}).items() if v})
+        values: dict[str, Any] = {k: dict(v) for k, v in (overrides or {}).items() if v}
+        return _FromFile(**values)
     except ValidationError as error:
         raise ConfigError("; ".join(_explain(dict(e)) for e in error.errors())) from None
     except (ValueError, OSError) as error:
         raise ConfigError(f"settings cannot be read: {error}") from error
+
+
+def dump_settings(settings: Settings) -> str:
+    """Return all settings as one line of JSON, secrets in clear: for a worker's pipe alone."""
+    return json.dumps(_reveal(settings.model_dump(mode="python")))
+
+
+def parse_dump(line: str) -> Settings:
+    """Read what :func:`dump_settings` wrote.
+
+    Raises:
+        ConfigError: If it is something else.
+
+    """
+    try:
+        values: dict[str, Any] = json.loads(line)
+        return Settings(**values)
+    except ValueError as error:
+        raise ConfigError("settings handed to the worker cannot be read") from error
+
+
+def _reveal(value: Any) -> Any:
+    if isinstance(value, SecretStr):
+        return value.get_secret_value()
+    if isinstance(value, Path):
+        return str(value.resolve())
+    if isinstance(value, dict):
+        return {key: _reveal(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_reveal(item) for item in value]
+    return value
 
 
 def _refuse_unknown_environment() -> None:
@@ -361,5 +396,3 @@ def _explain(error: Mapping[str, Any]) -> str:
         return f"'{key}' is not a setting"
     message = str(error["msg"]).removeprefix("Value error, ")
     return f"'{key}': {message}" if key and not message.startswith("'") else message
-
-
