@@ -1,0 +1,178 @@
+"""The one door to ONNX Runtime: a network is loaded once and run from many threads."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import logging
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime as ort
+from numpy.typing import NDArray
+from onnxruntime.capi import onnxruntime_pybind11_state as ort_state
+
+from processors.errors import NetworkError
+
+__all__ = ["PROVIDERS", "Network", "RuntimeOptions", "available_providers"]
+
+logger = logging.getLogger(__name__)
+
+PROVIDERS: Mapping[str, str] = {
+    "cpu": "CPUExecutionProvider",
+    "cuda": "CUDAExecutionProvider",
+    "tensorrt": "TensorrtExecutionProvider",
+    "openvino": "OpenVINOExecutionProvider",
+    "coreml": "CoreMLExecutionProvider",
+    "directml": "DmlExecutionProvider",
+}
+"""Short names of execution providers, and ONNX Runtime's own."""
+
+# ONNX Runtime's exceptions share no base of their own.
+_REFUSALS: tuple[type[Exception], ...] = (
+    *(
+        value
+        for value in vars(ort_state).values()
+        if isinstance(value, type) and issubclass(value, Exception)
+    ),
+    ValueError,
+    TypeError,
+)
+
+# ONNX Runtime's arena grows by doubling unless told otherwise, and keeps what it has.
+# One arena for all networks, growing by what is asked, holds the largest run and no more.
+_ARENA_SAME_AS_REQUESTED = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class RuntimeOptions:
+    """How networks run."""
+
+    providers: tuple[str, ...] = ("cpu",)
+    """Execution providers by short name, best first; later ones are fallbacks."""
+    intra_op_threads: int = 1
+    """Threads inside one run. Small networks get slower with more than one on a CPU."""
+
+    def __post_init__(self) -> None:
+        unknown = [name for name in self.providers if name not in PROVIDERS]
+        if unknown or not self.providers:
+            raise ValueError(
+                f"providers must be some of {', '.join(PROVIDERS)}, got {self.providers}"
+            )
+        if self.intra_op_threads < 1:
+            raise ValueError(f"intra_op_threads must be 1 or more, got {self.intra_op_threads}")
+
+
+class Network:
+    """One neural network, shared by all threads."""
+
+    inputs: Mapping[str, tuple[int | str | None, ...]]
+    """Names and shapes of the inputs; a free dimension is its name or ``None``."""
+    outputs: tuple[str, ...]
+    """Names of the outputs, in the order of :meth:`run`."""
+    providers: tuple[str, ...]
+    """The execution providers in use, by ONNX Runtime's names."""
+
+    def __init__(self, model: bytes | Path, options: RuntimeOptions) -> None:
+        """Load a network.
+
+        Args:
+            model: A serialized ONNX model, or the file that holds it.
+            options: How to run it.
+
+        Raises:
+            NetworkError: If the model cannot be read, or no wanted provider can run.
+
+        """
+        wanted = _usable_providers(options)
+        _share_one_arena()
+        source = model if isinstance(model, bytes) else str(model)
+        with _translated("loading a network"):
+            self._session = ort.InferenceSession(
+                source,
+                sess_options=_session_options(options),
+                providers=wanted,
+                enable_fallback=False,
+            )
+        self.inputs = {item.name: tuple(item.shape) for item in self._session.get_inputs()}
+        self.outputs = tuple(item.name for item in self._session.get_outputs())
+        self.providers = tuple(self._session.get_providers())
+        if wanted[0] not in self.providers:
+            if not any(provider in self.providers for provider in wanted):
+                raise NetworkError(f"none of {', '.join(wanted)} could be started on this machine")
+            logger.warning(
+                "%s could not be started, running on %s",
+                wanted[0],
+                self.providers[0],
+                extra={"provider": self.providers[0]},
+            )
+
+    def run(self, **inputs: NDArray[Any]) -> list[NDArray[Any]]:
+        """Run the network on arrays named as its inputs; safe from many threads at once.
+
+        Raises:
+            NetworkError: If the arrays do not fit the network.
+
+        """
+        with _translated("running a network"):
+            results: list[NDArray[Any]] = self._session.run(None, inputs)
+        return results
+
+
+def available_providers() -> tuple[str, ...]:
+    """Return the short names of the providers this build of ONNX Runtime has."""
+    built_in = ort.get_available_providers()
+    return tuple(short for short, full in PROVIDERS.items() if full in built_in)
+
+
+def _usable_providers(options: RuntimeOptions) -> list[str]:
+    available = available_providers()
+    usable = [PROVIDERS[name] for name in options.providers if name in available]
+    if not usable:
+        raise NetworkError(
+            f"this build of ONNX Runtime has none of the providers "
+            f"{', '.join(options.providers)}, it has {', '.join(available)}"
+        )
+    return usable
+
+
+def _session_options(options: RuntimeOptions) -> ort.SessionOptions:
+    settings = ort.SessionOptions()
+    settings.intra_op_num_threads = options.intra_op_threads
+    settings.inter_op_num_threads = 1
+    settings.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
+    # Spinning doubles the CPU a small network costs (measured), and gains nothing here.
+    settings.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    settings.add_session_config_entry("session.inter_op.allow_spinning", "0")
+    settings.add_session_config_entry("session.use_env_allocators", "1")
+    # Patterns are remembered per input shape: memory without end where shapes vary.
+    settings.enable_mem_pattern = False
+    settings.log_severity_level = 3
+    return settings
+
+
+@functools.cache
+def _share_one_arena() -> None:
+    """Register the process-wide CPU arena; once, before the first session."""
+    memory = ort.OrtMemoryInfo(
+        "Cpu", ort.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, ort.OrtMemType.DEFAULT
+    )
+    settings = ort.OrtArenaCfg(0, _ARENA_SAME_AS_REQUESTED, -1, -1)
+    with _translated("making the memory arena"):
+        ort.create_and_register_allocator(memory, settings)
+
+
+@contextlib.contextmanager
+def _translated(action: str) -> Iterator[None]:
+    try:
+        yield
+    except _REFUSALS as error:
+        raise NetworkError(f"{action} failed: {error}") from error
+
+
+def contiguous_float32(pixels: NDArray[Any]) -> NDArray[np.float32]:
+    """Return ``pixels`` as a C-contiguous float32 array, as networks want them."""
+    return np.ascontiguousarray(pixels, dtype=np.float32)
