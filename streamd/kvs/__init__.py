@@ -1,0 +1,1 @@
+"""Kinesis Video on the wire: Matroska in and out, fragments, acknowledgements. Pure."""
