@@ -27,6 +27,7 @@ __all__ = [
 _COMMON_STATUSES = {
     # "Common Errors" of the AWS references, and what the front ends of AWS JSON services send.
     "InternalFailure": 500,
+    "RequestTimeoutException": 408,
     "RequestEntityTooLargeException": 413,
     "ServiceUnavailable": 503,
 }

@@ -1,0 +1,128 @@
+"""Signatures at the door: the aiohttp middleware that lets only signed requests pass.
+
+The cheap checks come first, so that a stranger cannot make the daemon read a body. The body
+is read once (aiohttp keeps it for the handler), except PutMedia's, which is endless.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+import uuid
+from collections.abc import Awaitable, Callable
+
+from aiohttp import web
+
+from streamd.protocol.aws_json import AwsJson
+from streamd.protocol.errors import ServiceError
+from streamd.protocol.rest_json import RestJson
+from streamd.protocol.serialize import Answer
+from streamd.protocol.signature import RequestHead, Verifier, streamed_payload
+
+__all__ = ["OPEN_PATHS", "Verifier", "auth_middleware"]
+
+logger = logging.getLogger(__name__)
+
+OPEN_PATHS = frozenset({"/healthz", "/readyz", "/metrics"})
+"""Paths for probes and Prometheus, which do not sign."""
+ACCESS_KEY_ID = web.RequestKey("access_key_id", str)
+"""Who signed the request; set on every request that passed the verifier."""
+
+_STREAMED_PATHS = frozenset({"/putMedia"})
+_HASH_CHUNK_BYTES = 256 * 1024
+_BODY_SECONDS = 60.0
+
+_Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+_Middleware = Callable[[web.Request, _Handler], Awaitable[web.StreamResponse]]
+
+
+def auth_middleware(
+    verifier: Verifier | None, *, open_paths: frozenset[str] = OPEN_PATHS
+) -> _Middleware:
+    """Return the middleware.
+
+    Args:
+        verifier: Checks signatures; ``None`` lets everything pass (``auth.mode = "none"``).
+        open_paths: Paths that need no signature.
+
+    """
+
+    @web.middleware
+    async def authenticate(request: web.Request, handler: _Handler) -> web.StreamResponse:
+        if verifier is not None and request.path not in open_paths:
+            try:
+                await _verify(verifier, request)
+            except ServiceError as error:
+                logger.info(
+                    "request refused",
+                    extra={"code": error.code, "path": request.path, "peer": request.remote},
+                )
+                return _refusal(request, error)
+        return await handler(request)
+
+    return authenticate
+
+
+async def _verify(verifier: Verifier, request: web.Request) -> None:
+    head = request_head(request)
+    service = "rekognition" if head.path == "/" else "kinesisvideo"
+    claim = verifier.claim(head, service=service)
+    if head.path in _STREAMED_PATHS:
+        payload_hash = streamed_payload(head)
+    else:
+        payload_hash = await _hash(await _body(request))
+    verifier.prove(head, claim, payload_hash=payload_hash)
+    request[ACCESS_KEY_ID] = claim.access_key_id
+
+
+def request_head(request: web.Request) -> RequestHead:
+    """Return a request's head as it came over the wire."""
+    target = request.raw_path
+    if not target.startswith("/"):  # absolute form, as a proxy sends it
+        _scheme, _sep, rest = target.partition("://")
+        target = "/" + rest.partition("/")[2]
+    headers = [
+        (name.decode("utf-8", "surrogateescape"), value.decode("utf-8", "surrogateescape"))
+        for name, value in request.raw_headers
+    ]
+    return RequestHead(method=request.method, target=target, headers=headers)
+
+
+async def _body(request: web.Request) -> bytes:
+    try:
+        async with asyncio.timeout(_BODY_SECONDS):
+            return await request.read()
+    except web.HTTPRequestEntityTooLarge:
+        raise ServiceError(
+            "RequestEntityTooLargeException", "The request body is too large."
+        ) from None
+    except TimeoutError:
+        raise ServiceError(
+            "RequestTimeoutException", "The request body did not arrive in time."
+        ) from None
+    except web.RequestPayloadError:
+        raise ServiceError("SerializationException", "The request body is incomplete.") from None
+
+
+async def _hash(body: bytes) -> str:
+    digest = hashlib.sha256()
+    for start in range(0, len(body), _HASH_CHUNK_BYTES):
+        digest.update(body[start : start + _HASH_CHUNK_BYTES])
+        if start:
+            # A large body takes milliseconds; others get their turn in between.
+            await asyncio.sleep(0)
+    return digest.hexdigest()
+
+
+def _refusal(request: web.Request, error: ServiceError) -> web.Response:
+    request_id = str(uuid.uuid4())
+    if request.path == "/":
+        return to_response(AwsJson("rekognition").error(error, request_id=request_id))
+    return to_response(RestJson("kinesisvideo").error(error, request_id=request_id))
+
+
+def to_response(answer: Answer) -> web.Response:
+    """Return aiohttp's form of an answer."""
+    headers = {"Server": "streamd", **answer.headers}
+    return web.Response(status=answer.status, headers=headers, body=answer.body)
