@@ -1,0 +1,315 @@
+"""Kafka, through aiokafka: idempotent, acks=all, key = stream processor name.
+
+A data stream NAME is the topic ``topic_template`` with ``{stream}`` = NAME, an SNS topic NAME the
+one of ``sns_topic_template``; the value is the JSON document itself. Headers carry ``event_id``,
+the same for every repeat, and ``subject`` of notifications.
+
+What the library does when brokers die, and what is made of it here:
+
+- An idempotent producer never gives up. After ``delivery_timeout_seconds`` we report the sink as
+  unavailable, but keep waiting for the records handed over: sending them anew would double them.
+- ``start()`` fails at once when nobody listens: it is called again with the next delivery.
+- ``stop()`` waits for records that cannot leave: it gets a few seconds, then is cut off.
+- A record the broker refuses leaves a gap in the producer's numbering: it is replaced.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import re
+import ssl
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from aiokafka import AIOKafkaProducer
+from aiokafka import errors as kafka_errors
+
+from streamd.config import KafkaSettings
+from streamd.errors import ConfigError
+from streamd.records.items import EVENT_ID, SUBJECT, OutboxItem
+from streamd.sinks.errors import SinkError, SinkGoneError, SinkRejectedError, SinkUnavailableError
+from streamd.sinks.targets import (
+    stream_denied,
+    stream_missing,
+    stream_name,
+    topic_denied,
+    topic_missing,
+    topic_name,
+)
+
+__all__ = ["KafkaSink"]
+
+logger = logging.getLogger(__name__)
+
+_STOP_SECONDS = 3.0
+_MAX_REQUEST_SECONDS = 15.0
+_BATCH_BYTES = 256 * 1024
+"""Records gathered per partition while a request is under way."""
+_HEADER_ROOM_BYTES = 64 * 1024
+_TOPIC = re.compile(r"(?!\.{1,2}$)[a-zA-Z0-9._-]{1,249}")
+
+_TOO_LARGE = (kafka_errors.MessageSizeTooLargeError, kafka_errors.RecordListTooLargeError)
+_DENIED = (
+    kafka_errors.TopicAuthorizationFailedError,
+    kafka_errors.ClusterAuthorizationFailedError,
+)
+_REFUSED = (kafka_errors.CorruptRecordException, kafka_errors.PolicyViolationError)
+
+Future = asyncio.Future[Any]
+
+
+class KafkaSink:
+    """Writes records and notifications to Kafka topics.
+
+    Raises:
+        ConfigError: If the TLS files cannot be loaded.
+
+    """
+
+    def __init__(self, settings: KafkaSettings) -> None:
+        self.name = "kafka"
+        self._settings = settings
+        self._timeout = settings.delivery_timeout_seconds
+        self._ssl = _ssl_context(settings)
+        self._lock = asyncio.Lock()
+        self._producer: AIOKafkaProducer | None = None  # set while connected, under the lock
+        self._handed_over: dict[int, tuple[OutboxItem, Future]] = {}
+        """By identity: items given to the producer whose fate is open."""
+        self._retiring: set[asyncio.Task[None]] = set()
+
+    async def open(self) -> None:
+        """See :meth:`Sink.open`: connects with the first delivery or check."""
+
+    async def deliver(self, items: Sequence[OutboxItem]) -> None:
+        """See :meth:`Sink.deliver`."""
+        rejected = self._too_long(items)
+        futures: dict[int, Future] = {}
+        try:
+            async with asyncio.timeout(self._timeout):
+                for position, item in enumerate(items):
+                    if position not in rejected:
+                        futures[position] = await self._hand_over(item)
+                if futures:
+                    # asyncio.wait cancels nothing when the time is up.
+                    await asyncio.wait(futures.values())
+        except (SinkError, TimeoutError) as error:
+            if isinstance(error, SinkGoneError):
+                raise SinkGoneError(str(error), settled=_settled(futures)) from error
+            reason = str(error) or f"no acknowledgement within {self._timeout:g} s"
+            raise SinkUnavailableError(reason, settled=_settled(futures)) from error
+        await self._judge(items, futures, rejected)
+
+    async def check(self, target: str) -> None:
+        """See :meth:`Sink.check`. A broker that creates topics by itself creates it now."""
+        try:
+            async with asyncio.timeout(self._timeout):
+                producer = await self._connected()
+                await self._find_topic(producer, target)
+        except TimeoutError as error:
+            raise SinkUnavailableError("Kafka does not answer") from error
+
+    async def aclose(self) -> None:
+        """See :meth:`Sink.aclose`. What was handed over gets a last few seconds."""
+        self._retire()
+        if self._retiring:
+            await asyncio.wait(self._retiring)
+
+    def _topic(self, target: str) -> str:
+        if target.split(":")[2:3] == ["sns"]:
+            topic = self._settings.sns_topic_template.format(topic=topic_name(target))
+        else:
+            topic = self._settings.topic_template.format(stream=stream_name(target))
+        if _TOPIC.fullmatch(topic) is None:
+            raise _missing(target)
+        return topic
+
+    def _too_long(self, items: Sequence[OutboxItem]) -> dict[int, str]:
+        limit = self._settings.max_record_bytes
+        return {
+            position: f"record of {size} bytes, 'kafka.max_record_bytes' is {limit}"
+            for position, item in enumerate(items)
+            if (size := len(item.body) + len(item.key.encode())) > limit
+        }
+
+    async def _hand_over(self, item: OutboxItem) -> Future:
+        """Give an item to the producer, once, however often it is delivered."""
+        held = self._handed_over.get(id(item))
+        if held is not None:
+            return held[1]
+        producer = await self._connected()
+        topic = await self._find_topic(producer, item.target)
+        with _kafka_errors(item.target):
+            future: Future = await producer.send(
+                topic, item.body, key=item.key.encode(), headers=_headers(item)
+            )
+        # The item is kept along: its identity is not given to another one meanwhile.
+        self._handed_over[id(item)] = (item, future)
+        future.add_done_callback(lambda done: self._resolved(item, done))
+        return future
+
+    def _resolved(self, item: OutboxItem, future: Future) -> None:
+        self._handed_over.pop(id(item), None)
+        if not future.cancelled():
+            # Looked at, even where the session that sent it is gone.
+            future.exception()
+
+    async def _find_topic(self, producer: AIOKafkaProducer, target: str) -> str:
+        topic = self._topic(target)
+        with _kafka_errors(target):
+            try:
+                await producer.partitions_for(topic)
+            except kafka_errors.UnknownTopicOrPartitionError:
+                # The library says the same when no broker answered at all.
+                if await producer.client.force_metadata_update():
+                    raise _missing(target) from None
+                raise SinkUnavailableError("no Kafka broker answers") from None
+        return topic
+
+    async def _judge(
+        self, items: Sequence[OutboxItem], futures: dict[int, Future], rejected: dict[int, str]
+    ) -> None:
+        """Turn the fates of the items into one error, or none."""
+        failed = {i: e for i, f in futures.items() if (e := _error_of(f)) is not None}
+        settled = set(futures) - set(failed)
+        if failed:
+            logger.debug("kafka refused records", extra={"errors": repr(failed)})
+            # Numbers of refused records are missing in the broker's sequence.
+            self._retire()
+        for position, error in failed.items():
+            if isinstance(error, _DENIED):
+                gone = _denied(items[position].target)
+                raise SinkGoneError(str(gone), settled=settled) from error
+        for position, error in failed.items():
+            if isinstance(error, _TOO_LARGE + _REFUSED):
+                if len(items) == 1:
+                    rejected[position] = f"{type(error).__name__}: {error}"
+                else:
+                    # It may have been the batch that was too large: each once more, alone.
+                    await self._alone(items[position], position, settled, rejected)
+        undecided = set(failed) - settled - set(rejected)
+        if rejected:
+            raise SinkRejectedError(rejected, settled=settled)
+        if undecided:
+            cause = failed[min(undecided)]
+            raise SinkUnavailableError(str(cause) or repr(cause), settled=settled) from cause
+
+    async def _alone(
+        self, item: OutboxItem, position: int, settled: set[int], rejected: dict[int, str]
+    ) -> None:
+        try:
+            await self.deliver([item])
+        except SinkRejectedError as error:
+            rejected[position] = error.rejected[0]
+        except SinkUnavailableError as error:
+            logger.debug("record stays for the next delivery: %s", error)
+        else:
+            settled.add(position)
+
+    async def _connected(self) -> AIOKafkaProducer:
+        async with self._lock:
+            if self._producer is None:
+                self._producer = await self._start()
+            return self._producer
+
+    async def _start(self) -> AIOKafkaProducer:
+        settings = self._settings
+        password = settings.sasl_password
+        producer = AIOKafkaProducer(
+            bootstrap_servers=settings.bootstrap_servers,
+            client_id="streamd",
+            enable_idempotence=True,
+            acks="all",
+            compression_type=None if settings.compression_type == "none" else "gzip",
+            max_batch_size=_BATCH_BYTES,
+            max_request_size=settings.max_record_bytes + _HEADER_ROOM_BYTES,
+            request_timeout_ms=int(min(self._timeout, _MAX_REQUEST_SECONDS) * 1000),
+            security_protocol=settings.security_protocol,
+            ssl_context=self._ssl,
+            sasl_mechanism=settings.sasl_mechanism,
+            sasl_plain_username=settings.sasl_username,
+            sasl_plain_password=password.get_secret_value() if password else None,
+        )
+        try:
+            await producer.start()
+        except (kafka_errors.KafkaError, OSError, asyncio.CancelledError) as error:
+            # Cancelled by our own time-out too: the half-started producer goes in any case.
+            self._stop_later(producer)
+            if isinstance(error, asyncio.CancelledError):
+                raise
+            raise SinkUnavailableError(f"Kafka cannot be reached: {error}") from error
+        return producer
+
+    def _retire(self) -> None:
+        """Take the producer out of use; the next delivery starts another."""
+        producer, self._producer = self._producer, None
+        if producer is not None:
+            self._stop_later(producer)
+
+    def _stop_later(self, producer: AIOKafkaProducer) -> None:
+        task = asyncio.create_task(_stop(producer), name="kafka-producer-stop")
+        self._retiring.add(task)
+        task.add_done_callback(self._retiring.discard)
+
+
+async def _stop(producer: AIOKafkaProducer) -> None:
+    """Stop a producer within bounds; with the brokers away its own stop() never ends."""
+    try:
+        async with asyncio.timeout(_STOP_SECONDS):
+            await producer.stop()
+    except (TimeoutError, kafka_errors.KafkaError, OSError) as error:
+        logger.warning("kafka producer did not stop by itself: %r", error)
+        sender = producer._sender.sender_task  # noqa: SLF001  # no public way to end it
+        if sender is not None:
+            sender.cancel()
+        with contextlib.suppress(TimeoutError, kafka_errors.KafkaError, OSError):
+            async with asyncio.timeout(_STOP_SECONDS):
+                await producer.client.close()
+
+
+@contextlib.contextmanager
+def _kafka_errors(target: str) -> Iterator[None]:
+    try:
+        yield
+    except _DENIED as error:
+        raise _denied(target) from error
+    except kafka_errors.InvalidTopicError as error:
+        raise _missing(target) from error
+    except (kafka_errors.KafkaError, OSError) as error:
+        raise SinkUnavailableError(str(error) or repr(error)) from error
+
+
+def _error_of(future: Future) -> BaseException | None:
+    if future.cancelled():
+        return kafka_errors.Cancelled("the producer was stopped")  # type: ignore[no-any-return]  # untyped library
+    return future.exception()
+
+
+def _settled(futures: dict[int, Future]) -> list[int]:
+    return [i for i, f in futures.items() if f.done() and _error_of(f) is None]
+
+
+def _headers(item: OutboxItem) -> list[tuple[str, bytes]]:
+    names = (EVENT_ID, SUBJECT)
+    return [(name, item.attributes[name].encode()) for name in names if name in item.attributes]
+
+
+def _missing(target: str) -> SinkGoneError:
+    return topic_missing(target) if target.split(":")[2:3] == ["sns"] else stream_missing(target)
+
+
+def _denied(target: str) -> SinkGoneError:
+    return topic_denied() if target.split(":")[2:3] == ["sns"] else stream_denied()
+
+
+def _ssl_context(settings: KafkaSettings) -> ssl.SSLContext | None:
+    if "SSL" not in settings.security_protocol.split("_"):
+        return None
+    try:
+        context = ssl.create_default_context(cafile=settings.ssl_cafile)
+        if settings.ssl_certfile is not None:
+            context.load_cert_chain(settings.ssl_certfile, settings.ssl_keyfile)
+    except OSError as error:
+        raise ConfigError(f"'kafka' TLS files cannot be loaded: {error}") from error
+    return context

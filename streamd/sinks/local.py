@@ -1,0 +1,161 @@
+"""The local sink: files in the data directory instead of AWS's services.
+
+::
+
+    outputs/kinesis/STREAM.jsonl    one record a line
+    outputs/s3/BUCKET/KEY           objects; a new one takes the place of an old one in one step
+    outputs/sns/TOPIC.jsonl         one notification a line: TopicArn, Subject, Message, ...
+
+An acknowledgement means the operating system has the data: it survives ``kill -9`` of any
+process, not a power failure (nothing is fsynced, which keeps hundreds of streams cheap).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import itertools
+import os
+import uuid
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from streamd.clock import Clock
+from streamd.records.items import EVENT_ID, SUBJECT, Kind, OutboxItem
+from streamd.records.values import encode
+from streamd.sinks.errors import SinkGoneError, SinkRejectedError, SinkUnavailableError
+from streamd.sinks.jsonl import append_lines
+from streamd.sinks.sink import BlockingSink
+from streamd.sinks.targets import bucket_missing, stream_name, topic_name
+
+__all__ = ["LocalSink", "object_path"]
+
+_MAX_NAME_BYTES = 255
+"""Longest name of a file on the usual file systems (NAME_MAX)."""
+_MAX_KEY_BYTES = 1024
+"""Longest object key (Amazon S3 User Guide, "Creating object key names")."""
+_NEVER_WILL = frozenset({errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.EINVAL})
+"""The name itself cannot be used: a key below an object that is a file, for one."""
+
+
+class LocalSink(BlockingSink):
+    """Writes records, objects and notifications below ``directory``."""
+
+    def __init__(self, directory: Path, *, clock: Clock) -> None:
+        super().__init__("local", threads=2)
+        self._directory = directory
+        self._clock = clock
+
+    async def open(self) -> None:
+        """See :meth:`Sink.open`."""
+
+    async def deliver(self, items: Sequence[OutboxItem]) -> None:
+        """See :meth:`Sink.deliver`."""
+        await self.run(self._deliver, items)
+
+    async def check(self, target: str) -> None:
+        """See :meth:`Sink.check`: names must be usable, files come by themselves."""
+        if not target.startswith("arn:"):
+            _bucket_path(self._directory / "s3", target)
+        elif target.split(":")[2] == "sns":
+            topic_name(target)
+        else:
+            stream_name(target)
+
+    def _deliver(self, items: Sequence[OutboxItem]) -> None:
+        settled: list[int] = []
+        # Neighbours that go to one file are written as one piece.
+        runs = itertools.groupby(enumerate(items), key=lambda pair: (pair[1].kind, pair[1].target))
+        for (kind, target), pairs in runs:
+            positions, run = zip(*pairs, strict=True)
+            if kind == "s3":
+                for position, item in zip(positions, run, strict=True):
+                    with _outcome((position,), settled):
+                        self._put_object(item)
+                    settled.append(position)
+            else:
+                with _outcome(positions, settled):
+                    self._append_run(kind, target, run)
+                settled.extend(positions)
+
+    def _append_run(self, kind: Kind, target: str, run: Sequence[OutboxItem]) -> None:
+        if kind == "kinesis":
+            self._append("kinesis", stream_name(target), [item.body for item in run])
+        else:
+            self._append("sns", topic_name(target), [self._notification(item) for item in run])
+
+    def _append(self, directory: str, name: str, lines: Sequence[bytes]) -> None:
+        append_lines(self._directory / directory / f"{name}.jsonl", lines)
+
+    def _notification(self, item: OutboxItem) -> bytes:
+        now = self._clock.now()
+        return encode(
+            {
+                "TopicArn": item.target,
+                "Subject": item.attributes.get(SUBJECT, ""),
+                "Message": item.body.decode(),
+                # SNS makes one up; ours is the same for every repeat.
+                "MessageId": item.attributes.get(EVENT_ID) or str(uuid.uuid4()),
+                "Timestamp": f"{now:%Y-%m-%dT%H:%M:%S}.{now.microsecond // 1000:03d}Z",
+            }
+        )
+
+    def _put_object(self, item: OutboxItem) -> None:
+        path = object_path(self._directory / "s3", item.target, item.key)
+        # Written beside the buckets, then moved: a reader sees the old object or the new one.
+        draft = self._directory / "tmp" / uuid.uuid4().hex
+        draft.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            draft.write_bytes(item.body)
+            draft.replace(path)
+        except OSError:
+            with contextlib.suppress(OSError):
+                draft.unlink(missing_ok=True)
+            raise
+
+
+def object_path(directory: Path, bucket: str, key: str) -> Path:
+    """Return the file of an object.
+
+    Args:
+        directory: Where the buckets lie.
+        bucket: Its name.
+        key: A relative path; S3 allows more, a file system does not.
+
+    Raises:
+        ValueError: If the key leaves the bucket or cannot be a path.
+        SinkGoneError: If there can be no such bucket.
+
+    """
+    parts = key.split("/")
+    if len(key.encode(errors="surrogatepass")) > _MAX_KEY_BYTES:
+        raise ValueError(f"object key is longer than {_MAX_KEY_BYTES} bytes")
+    for part in parts:
+        if part in {"", ".", ".."} or "\0" in part:
+            raise ValueError(f"object key {key!r} cannot be a path below its bucket")
+        if len(os.fsencode(part)) > _MAX_NAME_BYTES:
+            raise ValueError(f"object key has a part longer than {_MAX_NAME_BYTES} bytes")
+    return _bucket_path(directory, bucket).joinpath(*parts)
+
+
+def _bucket_path(directory: Path, bucket: str) -> Path:
+    if not bucket or bucket in {".", ".."} or "/" in bucket or "\0" in bucket:
+        raise bucket_missing(bucket)
+    return directory / bucket
+
+
+@contextlib.contextmanager
+def _outcome(positions: Sequence[int], settled: Sequence[int]) -> Iterator[None]:
+    """Map what goes wrong with the items at these positions to the sink's errors."""
+    try:
+        yield
+    except SinkGoneError as error:
+        raise SinkGoneError(str(error), settled=settled) from error
+    except (ValueError, UnicodeError) as error:
+        raise SinkRejectedError(dict.fromkeys(positions, str(error)), settled=settled) from error
+    except OSError as error:
+        reason = f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror)
+        if error.errno in _NEVER_WILL:
+            raise SinkRejectedError(dict.fromkeys(positions, reason), settled=settled) from error
+        raise SinkUnavailableError(reason, settled=settled) from error

@@ -1,0 +1,67 @@
+"""Which sink stands for which of AWS's services, as the settings say."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+
+from streamd.aws import create_client
+from streamd.clock import Clock
+from streamd.config import Settings
+from streamd.records.items import Kind
+from streamd.sinks.kafka import KafkaSink
+from streamd.sinks.kinesis import KinesisSink
+from streamd.sinks.local import LocalSink
+from streamd.sinks.s3 import S3Sink
+from streamd.sinks.sink import Sink
+from streamd.sinks.sns import SnsSink
+
+__all__ = ["SinkRouter", "build_sinks"]
+
+
+class SinkRouter:
+    """All sinks of a process; sessions share them."""
+
+    def __init__(self, sinks: Mapping[Kind, Sink]) -> None:
+        self._sinks = dict(sinks)
+
+    def sink_for(self, kind: Kind) -> Sink:
+        """Return the sink that takes items of this kind."""
+        return self._sinks[kind]
+
+    async def open(self) -> None:
+        """Open every sink."""
+        for sink in self._each():
+            await sink.open()
+
+    async def check(self, kind: Kind, target: str) -> None:
+        """Look whether a target would be there, see :meth:`Sink.check`."""
+        await self.sink_for(kind).check(target)
+
+    async def aclose(self) -> None:
+        """Close every sink; may be called twice."""
+        for sink in self._each():
+            await sink.aclose()
+
+    def _each(self) -> list[Sink]:
+        # One sink may stand for several services.
+        return list({id(sink): sink for sink in self._sinks.values()}.values())
+
+
+def build_sinks(settings: Settings, *, clock: Clock) -> SinkRouter:
+    """Make the sinks that ``[outputs]`` names."""
+    outputs, region = settings.outputs, settings.aws.region
+    local = LocalSink(settings.data_dir / "outputs", clock=clock)
+    chosen: dict[Kind, str] = {"kinesis": outputs.kinesis, "s3": outputs.s3, "sns": outputs.sns}
+    made: dict[str, Sink] = {"local": local}
+    if "kafka" in chosen.values():
+        made["kafka"] = KafkaSink(settings.kafka)
+    if outputs.kinesis == "kinesis":
+        made["kinesis"] = KinesisSink(
+            functools.partial(create_client, "kinesis", settings.kinesis, region=region)
+        )
+    if outputs.s3 == "s3":
+        made["s3"] = S3Sink(functools.partial(create_client, "s3", settings.s3, region=region))
+    if outputs.sns == "sns":
+        made["sns"] = SnsSink(functools.partial(create_client, "sns", settings.sns, region=region))
+    return SinkRouter({kind: made[name] for kind, name in chosen.items()})

@@ -1,0 +1,94 @@
+"""SNS: Publish, one call a notification, in order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from streamd.aws import (
+    AwsDeniedError,
+    AwsNotFoundError,
+    AwsRejectedError,
+    AwsUnavailableError,
+    aws_errors,
+)
+from streamd.records.items import EVENT_ID, SUBJECT, OutboxItem
+from streamd.sinks.errors import SinkError, SinkRejectedError, SinkUnavailableError
+from streamd.sinks.sink import BlockingSink
+from streamd.sinks.targets import topic_denied, topic_missing, topic_name
+
+__all__ = ["MAX_MESSAGE_BYTES", "SnsSink"]
+
+MAX_MESSAGE_BYTES = 256 * 1024
+"""Longest message (SNS API Reference, Publish)."""
+
+
+class SnsSink(BlockingSink):
+    """Publishes notifications to SNS topics.
+
+    Args:
+        create_client: Makes the boto3 client; called once, in a thread.
+        threads: Calls at once, over all sessions.
+
+    """
+
+    def __init__(self, create_client: Callable[[], Any], *, threads: int = 4) -> None:
+        super().__init__("sns", threads=threads)
+        self._create_client = create_client
+        self._client: Any = None  # set by open()
+
+    async def open(self) -> None:
+        """See :meth:`Sink.open`."""
+        self._client = await self.run(self._create_client)
+
+    async def deliver(self, items: Sequence[OutboxItem]) -> None:
+        """See :meth:`Sink.deliver`."""
+        for position, item in enumerate(items):
+            await self.run(self._publish, item, position)
+
+    async def check(self, target: str) -> None:
+        """See :meth:`Sink.check`."""
+        await self.run(self._check, target)
+
+    def _check(self, target: str) -> None:
+        topic_name(target)
+        try:
+            with aws_errors():
+                self._client.get_topic_attributes(TopicArn=target)
+        except AwsNotFoundError as error:
+            raise topic_missing(target) from error
+        except AwsUnavailableError as error:
+            raise SinkUnavailableError(str(error)) from error
+        except (AwsDeniedError, AwsRejectedError):
+            # The role AWS documents may only publish; that will tell.
+            return
+
+    def _publish(self, item: OutboxItem, position: int) -> None:
+        settled = range(position)
+        if len(item.body) > MAX_MESSAGE_BYTES:
+            reason = f"message of {len(item.body)} bytes, SNS takes {MAX_MESSAGE_BYTES}"
+            raise SinkRejectedError({position: reason}, settled=settled)
+        try:
+            with aws_errors():
+                self._client.publish(**_request(item))
+        except (AwsNotFoundError, AwsDeniedError) as error:
+            missing = isinstance(error, AwsNotFoundError)
+            gone: SinkError = topic_missing(item.target) if missing else topic_denied()
+            gone.settled = frozenset(settled)
+            raise gone from error
+        except AwsUnavailableError as error:
+            raise SinkUnavailableError(str(error), settled=settled) from error
+        except AwsRejectedError as error:
+            raise SinkRejectedError({position: str(error)}, settled=settled) from error
+
+
+def _request(item: OutboxItem) -> dict[str, Any]:
+    request: dict[str, Any] = {"TopicArn": item.target, "Message": item.body.decode()}
+    if subject := item.attributes.get(SUBJECT):
+        request["Subject"] = subject
+    if item.target.endswith(".fifo"):
+        request["MessageGroupId"] = item.key
+        if event_id := item.attributes.get(EVENT_ID):
+            # SNS itself drops repeats within five minutes.
+            request["MessageDeduplicationId"] = event_id
+    return request
