@@ -1,0 +1,235 @@
+"""The door to SQLAlchemy: engines, transactions, the database's clock and its errors.
+
+**SQLite.** Write-ahead log, so that readers never wait. The driver's own transaction control
+is switched off and SQLAlchemy emits ``BEGIN``; writers begin ``IMMEDIATE``, because a reader
+that turns into a writer half-way cannot wait for the lock (SQLITE_BUSY_SNAPSHOT).
+A commit that the caller was promised (``durable``) is synced to disk: ``kill -9`` loses
+nothing even without that, a power cut would lose the last commits. Leases and checkpoints
+are renewed all the time and worthless after a reboot, so these alone skip the sync. Writers
+queue on a lock file of their own, since SQLite's busy handler polls and is unfair (waits of
+seconds were measured with four processes; the queue makes that milliseconds).
+
+**PostgreSQL.** ``READ COMMITTED`` with row locks; counts that guard a limit are serialised
+with an advisory lock.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from alembic import command
+from alembic.config import Config
+from alembic.util.exc import CommandError
+
+from streamd.clock import Clock
+from streamd.errors import ConfigError
+from streamd.store.errors import SchemaError, StoreUnavailableError
+
+__all__ = ["Database", "Repository"]
+
+BUSY_TIMEOUT_SECONDS = 30.0
+CONNECT_TIMEOUT_SECONDS = 5
+POOL_SIZE = 8
+
+_BEGIN = "streamd_begin"
+_MIGRATION_LOCK = "streamd migration"
+# julianday() has milliseconds; SQLite 3.42's unixepoch('subsec') is not everywhere yet.
+_SQLITE_NOW = sa.literal_column("((julianday('now') - 2440587.5) * 86400.0)", sa.Double)
+# Not now(), which stands still from the start of a transaction that may have waited for locks.
+_POSTGRESQL_NOW = sa.literal_column(
+    "CAST(EXTRACT(EPOCH FROM clock_timestamp()) AS DOUBLE PRECISION)", sa.Double
+)
+
+
+class Database:
+    """Connections and transactions of one store; safe for threads."""
+
+    def __init__(self, url: str, *, lease_clock: Clock | None = None) -> None:
+        self._url = _parse(url)
+        self._lease_clock = lease_clock
+        self.is_sqlite = self._url.get_backend_name() == "sqlite"
+        self._engine, self._queue = self._open()
+        begin = {"durable": "FULL", "relaxed": "NORMAL"}
+        self._writers = {
+            durable: self._engine.execution_options(
+                **{_BEGIN: (f"PRAGMA synchronous={begin[durable]}", "BEGIN IMMEDIATE")}
+            )
+            for durable in begin
+        }
+
+    def now(self) -> sa.ColumnElement[float]:
+        """The database's clock in an expression, in seconds since 1970.
+
+        Leases are compared with this alone: the clocks of machines differ.
+        """
+        if self._lease_clock is not None:
+            return sa.literal(self._lease_clock.epoch(), sa.Double)
+        return _SQLITE_NOW if self.is_sqlite else _POSTGRESQL_NOW
+
+    @contextlib.contextmanager
+    def read(self) -> Iterator[sa.Connection]:
+        """Run a transaction that only reads."""
+        with _mapped_errors(), self._engine.begin() as connection:
+            yield connection
+
+    @contextlib.contextmanager
+    def write(self, *, durable: bool = True) -> Iterator[sa.Connection]:
+        """Run a transaction that writes; all of it happens, or nothing.
+
+        Args:
+            durable: Whether the commit must survive a power cut.
+
+        """
+        engine = self._writers["durable" if durable else "relaxed"]
+        with _mapped_errors(), self._queue.turn(), engine.begin() as connection:
+            yield connection
+
+    def serialise(self, connection: sa.Connection, what: str) -> None:
+        """Let one transaction at a time past this point until it ends."""
+        if not self.is_sqlite:  # SQLite has a single writer anyway
+            key = sa.func.hashtextextended(what, 0)
+            connection.execute(sa.select(sa.func.pg_advisory_xact_lock(key)))
+
+    def migrate(self) -> None:
+        """Bring the tables to this version; several processes may do so at once.
+
+        Raises:
+            SchemaError: If the database is newer than this version of streamd.
+
+        """
+        config = Config()
+        config.set_main_option("script_location", _escape(Path(__file__).parent / "migrations"))
+        with self.write() as connection:
+            self.serialise(connection, _MIGRATION_LOCK)
+            config.attributes["connection"] = connection
+            try:
+                command.upgrade(config, "head")
+            except CommandError as error:
+                raise SchemaError(f"the store cannot be migrated: {error}") from error
+
+    def close(self) -> None:
+        """Close all connections; may be called twice."""
+        self._engine.dispose()
+        self._queue.close()
+
+    def _open(self) -> tuple[sa.Engine, _WriterQueue]:
+        if self.is_sqlite:
+            return self._open_sqlite()
+        engine = sa.create_engine(
+            self._url,
+            pool_size=POOL_SIZE,
+            max_overflow=POOL_SIZE,
+            pool_pre_ping=True,
+            connect_args={"connect_timeout": CONNECT_TIMEOUT_SECONDS},
+        )
+        return engine, _WriterQueue(None)
+
+    def _open_sqlite(self) -> tuple[sa.Engine, _WriterQueue]:
+        path = Path(self._url.database or "")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            # Face vectors are biometric data: for this user alone. WAL files inherit the mode.
+            os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
+            queue = _WriterQueue(path.with_name(path.name + ".lock"))
+        except OSError as error:
+            raise ConfigError(f"'store.url': {path} cannot be opened: {error.strerror}") from error
+        engine = sa.create_engine(
+            self._url,
+            pool_size=POOL_SIZE,
+            max_overflow=-1,  # threads are the bound
+            connect_args={"timeout": BUSY_TIMEOUT_SECONDS, "check_same_thread": False},
+        )
+        sa.event.listen(engine, "connect", _configure_sqlite)
+        sa.event.listen(engine, "begin", _begin_sqlite)
+        return engine, queue
+
+
+class Repository:
+    """What the parts of the store share."""
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+        """Gives the times that users read; leases go by the database's."""
+
+
+class _WriterQueue:
+    """Threads and processes that want to write to one SQLite file, one after the other."""
+
+    def __init__(self, path: Path | None) -> None:
+        self._threads = threading.Lock()
+        self._file: int | None = None
+        if path is not None:
+            self._file = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+
+    @contextlib.contextmanager
+    def turn(self) -> Iterator[None]:
+        if self._file is None:
+            yield
+            return
+        with self._threads:
+            fcntl.flock(self._file, fcntl.LOCK_EX)
+            try:
+                yield
+            finally:
+                fcntl.flock(self._file, fcntl.LOCK_UN)
+
+    def close(self) -> None:
+        with self._threads:
+            if self._file is not None:
+                os.close(self._file)
+                self._file = None
+
+
+def _parse(url: str) -> sa.URL:
+    try:
+        parsed = sa.make_url(url)
+        if parsed.drivername in ("postgres", "postgresql"):
+            parsed = parsed.set(drivername="postgresql+psycopg")
+        parsed.get_dialect().import_dbapi()
+    except sa.exc.ArgumentError:
+        raise ConfigError("'store.url' is not a database URL") from None
+    except ModuleNotFoundError as error:
+        raise ConfigError(
+            f"'store.url' needs the package {error.name}: pip install 'streamd[postgres]'"
+        ) from error
+    backend = parsed.get_backend_name()
+    if backend not in ("sqlite", "postgresql"):
+        raise ConfigError(f"'store.url' must be sqlite or postgresql, got {backend}")
+    if backend == "sqlite" and parsed.database in (None, "", ":memory:"):
+        raise ConfigError("'store.url' must name a file: several processes share the store")
+    return parsed
+
+
+def _escape(path: Path) -> str:
+    return str(path).replace("%", "%%")  # configparser interpolates
+
+
+def _configure_sqlite(connection: Any, record: object) -> None:
+    del record
+    connection.isolation_level = None  # the driver emits no BEGIN; _begin_sqlite does
+    for pragma in ("journal_mode=WAL", "foreign_keys=ON"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin_sqlite(connection: sa.Connection) -> None:
+    for statement in connection.get_execution_options().get(_BEGIN, ("BEGIN",)):
+        connection.exec_driver_sql(statement)
+
+
+@contextlib.contextmanager
+def _mapped_errors() -> Iterator[None]:
+    # Broken promises of ours (an integrity error nobody caught) stay what they are.
+    try:
+        yield
+    except (sa.exc.OperationalError, sa.exc.InterfaceError, sa.exc.TimeoutError) as error:
+        # Never the statement's parameters: they may be vectors.
+        reason = getattr(error, "orig", None) or type(error).__name__
+        raise StoreUnavailableError(f"the store does not answer: {reason}") from error

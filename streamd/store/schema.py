@@ -1,0 +1,179 @@
+"""The tables, for SQLite and PostgreSQL alike; ``migrations`` creates the same by steps.
+
+Times are seconds since 1970 as double precision: both databases compute with them, and
+microseconds survive. Documents (definitions, start requests) are JSON text of ``resources``.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Double,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
+
+__all__ = [
+    "collections",
+    "face_deletions",
+    "faces",
+    "metadata",
+    "sessions",
+    "stream_processors",
+    "tags",
+    "video_streams",
+]
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(column_0_label)s",
+        "uq": "uq_%(table_name)s_%(column_0_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+
+_BIG_KEY = BigInteger().with_variant(Integer, "sqlite")  # SQLite counts up INTEGER alone
+
+
+def _name(length: int) -> String:
+    # Byte order everywhere: lists are paged by name, and a locale must not change the order.
+    return String(length).with_variant(String(length, collation="C"), "postgresql")
+
+
+stream_processors = Table(
+    "stream_processors",
+    metadata,
+    Column("account_id", _name(12), primary_key=True),
+    Column("name", _name(128), primary_key=True),
+    Column("arn", _name(2048), nullable=False, unique=True),
+    Column("definition", Text, nullable=False),
+    Column("status", String(16), nullable=False),
+    Column("status_message", Text),
+    Column("created_at", Double, nullable=False),
+    Column("last_updated_at", Double, nullable=False),
+    Column("version", BigInteger, nullable=False),
+)
+
+# A row exists exactly while its stream processor is STARTING, RUNNING or STOPPING.
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("session_id", _name(36), primary_key=True),
+    Column("account_id", _name(12), nullable=False),
+    Column("processor_name", _name(128), nullable=False),
+    # Settings kind of the stream processor: what the limit of running sessions counts.
+    Column("kind", String(32), nullable=False),
+    Column("start", Text, nullable=False),
+    Column("created_at", Double, nullable=False),
+    Column("stop_requested", Boolean, nullable=False),
+    Column("owner", String(255)),
+    Column("epoch", BigInteger, nullable=False),
+    # By the database's clock. 0: free to claim.
+    Column("lease_until", Double, nullable=False),
+    Column("last_fragment_number", String(128)),
+    UniqueConstraint("account_id", "processor_name"),
+    ForeignKeyConstraint(
+        ["account_id", "processor_name"],
+        ["stream_processors.account_id", "stream_processors.name"],
+        ondelete="CASCADE",
+    ),
+    Index("ix_sessions_lease_until", "lease_until"),
+)
+
+tags = Table(
+    "tags",
+    metadata,
+    Column("arn", _name(2048), primary_key=True),
+    Column("key", _name(128), primary_key=True),
+    Column("value", String(256), nullable=False),
+)
+
+collections = Table(
+    "collections",
+    metadata,
+    # Never given twice, so that a slow reader cannot mistake one collection for another.
+    Column("key", _BIG_KEY, primary_key=True, autoincrement=True),
+    Column("account_id", _name(12), nullable=False),
+    Column("collection_id", _name(255), nullable=False),
+    # Random: names the collection in caches, which may outlive this database.
+    Column("incarnation", String(32), nullable=False, unique=True),
+    Column("arn", _name(2048), nullable=False, unique=True),
+    Column("face_model_version", String(64), nullable=False),
+    Column("created_at", Double, nullable=False),
+    # The number of the newest change. Added faces and deletions share one numbering.
+    Column("revision", BigInteger, nullable=False),
+    # Deletions up to this number are forgotten: older readers start again from nothing.
+    Column("forgotten_revision", BigInteger, nullable=False),
+    Column("face_count", BigInteger, nullable=False),
+    # Set by the first face.
+    Column("vector_size", Integer),
+    UniqueConstraint("account_id", "collection_id"),
+    sqlite_autoincrement=True,
+)
+
+faces = Table(
+    "faces",
+    metadata,
+    Column(
+        "collection_key",
+        BigInteger,
+        ForeignKey("collections.key", ondelete="CASCADE"),
+        primary_key=True,
+        autoincrement=False,
+    ),
+    # The collection's revision this face was added with: unique, rising, never reused.
+    Column("sequence", BigInteger, primary_key=True, autoincrement=False),
+    Column("face_id", _name(36), nullable=False),
+    Column("image_id", _name(36), nullable=False),
+    Column("external_image_id", String(255)),
+    Column("box_left", Double, nullable=False),
+    Column("box_top", Double, nullable=False),
+    Column("box_width", Double, nullable=False),
+    Column("box_height", Double, nullable=False),
+    Column("confidence_percent", Double, nullable=False),
+    # vector_size little-endian float32.
+    Column("vector", LargeBinary, nullable=False),
+    UniqueConstraint("collection_key", "face_id"),
+)
+
+face_deletions = Table(
+    "face_deletions",
+    metadata,
+    Column(
+        "collection_key",
+        BigInteger,
+        ForeignKey("collections.key", ondelete="CASCADE"),
+        primary_key=True,
+        autoincrement=False,
+    ),
+    Column("revision", BigInteger, primary_key=True, autoincrement=False),
+    # Of the face that is gone.
+    Column("sequence", BigInteger, nullable=False),
+)
+
+video_streams = Table(
+    "video_streams",
+    metadata,
+    Column("account_id", _name(12), primary_key=True),
+    Column("name", _name(256), primary_key=True),
+    Column("arn", _name(2048), nullable=False, unique=True),
+    Column("version", String(64), nullable=False),
+    Column("created_at", Double, nullable=False),
+    Column("data_retention_hours", Integer, nullable=False, server_default=text("0")),
+    Column("device_name", String(128)),
+    Column("media_type", String(128)),
+    Column("kms_key_id", String(2048)),
+)
