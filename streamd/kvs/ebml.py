@@ -10,6 +10,7 @@ from streamd.errors import StreamdError
 
 __all__ = [
     "UNKNOWN_SIZE",
+    "CutOffError",
     "MkvError",
     "child_spans",
     "children",
@@ -91,6 +92,10 @@ VINT_LENGTH: Final = tuple(0 if first == 0 else 9 - first.bit_length() for first
 
 class MkvError(StreamdError, ValueError):
     """Bytes are not the Matroska we accept; the message says what came where."""
+
+
+class CutOffError(MkvError):
+    """The input ends before what it began is complete; the bytes it had were good."""
 
 
 def vint(view: memoryview, pos: int) -> tuple[int, int] | None:

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from streamd.kvs import ebml
-from streamd.kvs.ebml import MkvError, element_id, uint_value, vint
+from streamd.kvs.ebml import CutOffError, MkvError, element_id, uint_value, vint
 from streamd.kvs.mkv_parts import (
     DEFAULT_TIMECODE_SCALE_NS,
     Track,
@@ -42,6 +42,7 @@ __all__ = [
     "Block",
     "ClusterEnd",
     "ClusterStart",
+    "CutOffError",
     "Event",
     "MkvError",
     "MkvParser",
@@ -221,7 +222,8 @@ class MkvParser:
         """Say that no more bytes come; return the end of an open cluster.
 
         Raises:
-            MkvError: If an element is incomplete, or an earlier error was not raised yet.
+            CutOffError: If an element, or something of known size, is incomplete.
+            MkvError: If an earlier error was not raised yet.
 
         """
         if self._error is not None:
@@ -231,12 +233,12 @@ class MkvParser:
         self._closed = True
         at = self._base + len(self._buffer)
         if self._buffer:
-            raise MkvError(f"the stream ends inside an element (at byte {at})")
+            raise CutOffError(f"the stream ends inside an element (at byte {at})")
         if self._in_document and not self._header_sent:
-            raise MkvError(f"the stream ends inside its header (at byte {at})")
+            raise CutOffError(f"the stream ends inside its header (at byte {at})")
         for end in (self._cluster_end if self._in_cluster else None, self._segment_end):
             if end is not None and at < end:
-                raise MkvError(f"the stream ends {end - at} bytes too early (at byte {at})")
+                raise CutOffError(f"the stream ends {end - at} bytes too early (at byte {at})")
         events: list[Event] = []
         if self._in_cluster:
             self._end_cluster(events)
