@@ -18,8 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from processors.geometry import WHOLE_PICTURE, Box, Point, Polygon
-from processors.picture import Picture, pixel_rectangle
+from processors.geometry import Box, Point, Polygon
+from processors.picture import ArrayPicture, pixel_rectangle
 from processors.results import Landmarks
 
 __all__ = [
@@ -29,7 +29,6 @@ __all__ = [
     "color_of",
     "crop_jpeg",
     "encode_jpeg",
-    "frame_jpeg",
 ]
 
 Color = tuple[int, int, int]
@@ -119,18 +118,17 @@ def encode_jpeg(rgb: NDArray[np.uint8], *, quality: int = JPEG_QUALITY) -> bytes
     return target.getvalue()
 
 
-def frame_jpeg(picture: Picture, *, quality: int = JPEG_QUALITY) -> bytes:
-    """Return the whole picture in its own size as JPEG."""
-    return _part_jpeg(picture, WHOLE_PICTURE, quality)
-
-
 def crop_jpeg(
-    picture: Picture, box: Box, *, margin: float = CROP_MARGIN, quality: int = JPEG_QUALITY
+    rgb: NDArray[np.uint8],
+    box: Box,
+    *,
+    margin: float = CROP_MARGIN,
+    quality: int = JPEG_QUALITY,
 ) -> bytes:
     """Return an object, with a little of what is around it, as JPEG.
 
     Args:
-        picture: The picture.
+        rgb: The whole picture, shape (height, width, 3).
         box: The object; what lies outside the picture is left out.
         margin: Added on each side, as a share of the box's width or height.
         quality: 1 to 95.
@@ -145,13 +143,8 @@ def crop_jpeg(
         right=box.right + margin * box.width,
         bottom=box.bottom + margin * box.height,
     )
-    return _part_jpeg(picture, around, quality)
-
-
-def _part_jpeg(picture: Picture, part: Box, quality: int) -> bytes:
-    left, top, right, bottom = pixel_rectangle(picture, part)
-    rgb = picture.rgb(part, width_px=right - left, height_px=bottom - top)
-    return encode_jpeg(rgb, quality=quality)
+    left, top, right, bottom = pixel_rectangle(ArrayPicture(rgb), around)
+    return encode_jpeg(rgb[top:bottom, left:right], quality=quality)
 
 
 class _Canvas:
