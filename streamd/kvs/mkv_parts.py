@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Literal
 
 from streamd.kvs import ebml
@@ -49,7 +49,7 @@ class Track:
     number: int
     kind: Literal["video", "audio", "other"]
     codec_id: str
-    codec_private: bytes = b""
+    codec_private: bytes = field(default=b"", repr=False)
     uid: int = 0
     name: str = ""
     width_px: int = 0

@@ -1,0 +1,1 @@
+"""Video in: GetMedia over HTTP, decoding, media time."""
