@@ -20,7 +20,15 @@ from streamd.protocol.rest_json import RestJson
 from streamd.protocol.serialize import Answer
 from streamd.protocol.signature import RequestHead, Verifier, streamed_payload
 
-__all__ = ["OPEN_PATHS", "Verifier", "auth_middleware"]
+__all__ = [
+    "ACCESS_KEY_ID",
+    "OPEN_PATHS",
+    "Verifier",
+    "auth_middleware",
+    "read_body",
+    "request_head",
+    "to_response",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -71,7 +79,7 @@ async def _verify(verifier: Verifier, request: web.Request) -> None:
     if head.path in _STREAMED_PATHS:
         payload_hash = streamed_payload(head)
     else:
-        payload_hash = await _hash(await _body(request))
+        payload_hash = await _hash(await read_body(request))
     verifier.prove(head, claim, payload_hash=payload_hash)
     request[ACCESS_KEY_ID] = claim.access_key_id
 
@@ -89,7 +97,13 @@ def request_head(request: web.Request) -> RequestHead:
     return RequestHead(method=request.method, target=target, headers=headers)
 
 
-async def _body(request: web.Request) -> bytes:
+async def read_body(request: web.Request) -> bytes:
+    """Return the whole body, kept for whoever asks again.
+
+    Raises:
+        ServiceError: If it is too large, too slow or cut short.
+
+    """
     try:
         async with asyncio.timeout(_BODY_SECONDS):
             return await request.read()

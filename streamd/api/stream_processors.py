@@ -1,0 +1,182 @@
+"""The seven operations on stream processors.
+
+Every refusal of the lifecycle is ``ResourceInUseException``, in AWS's words where they are
+known. A missing stream, collection, bucket or role is no refusal here: the session finds out
+and the stream processor turns FAILED, as at AWS.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+
+from streamd.api.convert import (
+    change_from_wire,
+    definition_from_wire,
+    processor_to_wire,
+    start_from_wire,
+)
+from streamd.api.handlers import Handler, Output, Params, RunBlocking
+from streamd.api.pagination import read_token, write_token
+from streamd.api.refusals import (
+    cannot_delete,
+    invalid_parameter,
+    name_in_use,
+    not_stoppable,
+    processor_limit,
+    processor_not_found,
+    resource_in_use,
+    tag_quota,
+)
+from streamd.config import AwsSettings
+from streamd.lifecycle import Status, TransitionError
+from streamd.pipeline.scheduler import StreamProcessorScheduler
+from streamd.protocol.errors import ServiceError
+from streamd.resources import (
+    ConnectedHomeSettings,
+    StreamProcessorDefinition,
+    stream_processor_arn,
+)
+from streamd.store.errors import LimitError, NameInUseError, NotFoundError
+
+__all__ = ["MissingLabels", "StreamProcessors"]
+
+MAX_PAGE_SIZE = 1000
+"""Stream processors in one answer ("defaults to 1000", ListStreamProcessors)."""
+
+MAX_PROCESSORS = 10_000
+"""Stream processors of an account (*Developer Guide*, "Guidelines and quotas")."""
+MAX_RUNNING = {"face-search": 10, "connected-home": 200}
+"""Sessions an account may run at once, by kind (the same page, largest Regions)."""
+
+MissingLabels = Callable[[tuple[str, ...]], str | None]
+"""Tells why labels cannot be detected and what to do about it; ``None`` if they can (blocking)."""
+
+
+class StreamProcessors:
+    """The operations on stream processors."""
+
+    def __init__(
+        self,
+        *,
+        scheduler: StreamProcessorScheduler,
+        aws: AwsSettings,
+        run_analysis: RunBlocking,
+        missing_labels: MissingLabels | None,
+    ) -> None:
+        self._scheduler = scheduler
+        self._aws = aws
+        self._account_id = aws.account_id
+        self._run_analysis = run_analysis
+        self._missing_labels = missing_labels
+
+    def operations(self) -> Mapping[str, Handler]:
+        """Return the handlers by operation name."""
+        return {
+            "CreateStreamProcessor": self.create,
+            "DescribeStreamProcessor": self.describe,
+            "ListStreamProcessors": self.list,
+            "StartStreamProcessor": self.start,
+            "StopStreamProcessor": self.stop,
+            "UpdateStreamProcessor": self.update,
+            "DeleteStreamProcessor": self.delete,
+        }
+
+    async def create(self, params: Params) -> Output:
+        """Create a stream processor, STOPPED."""
+        name: str = params["Name"]
+        definition = definition_from_wire(params)
+        try:
+            processor = await self._scheduler.create(
+                account_id=self._account_id,
+                name=name,
+                arn=stream_processor_arn(
+                    region=self._aws.region, account_id=self._account_id, name=name
+                ),
+                definition=definition,
+                tags=params.get("Tags", {}),
+                limit=MAX_PROCESSORS,
+            )
+        except NameInUseError as error:
+            raise name_in_use() from error
+        except LimitError as error:
+            is_tags = error.kind.startswith("tags")
+            raise (tag_quota if is_tags else processor_limit)(error.limit) from error
+        return {"StreamProcessorArn": processor.arn}
+
+    async def describe(self, params: Params) -> Output:
+        """Describe a stream processor."""
+        with _refusals(params["Name"], resource_in_use):
+            return processor_to_wire(
+                await self._scheduler.describe(self._account_id, params["Name"])
+            )
+
+    async def list(self, params: Params) -> Output:
+        """List stream processors in order of their names."""
+        after = read_token("ListStreamProcessors", params.get("NextToken"))
+        size = min(params.get("MaxResults", MAX_PAGE_SIZE), MAX_PAGE_SIZE)
+        found = await self._scheduler.list(self._account_id, after=after, limit=size + 1)
+        page = found[:size]
+        more = len(found) > size
+        return {
+            "StreamProcessors": [
+                {"Name": processor.name, "Status": str(processor.status)} for processor in page
+            ],
+            "NextToken": write_token("ListStreamProcessors", page[-1].name) if more else None,
+        }
+
+    async def start(self, params: Params) -> Output:
+        """Start a stream processor; what it cannot open shows later as FAILED."""
+        name = params["Name"]
+        with _refusals(name, resource_in_use):
+            processor = await self._scheduler.describe(self._account_id, name)
+            start = start_from_wire(params, processor.definition)
+            if processor.status in {Status.STOPPED, Status.FAILED}:
+                await self._check_labels(processor.definition)
+            session = await self._scheduler.start(
+                self._account_id,
+                name,
+                start,
+                limit=MAX_RUNNING[processor.definition.settings.kind],
+            )
+        return {"SessionId": session.session_id}
+
+    async def stop(self, params: Params) -> Output:
+        """Ask a running stream processor to stop."""
+        with _refusals(params["Name"], not_stoppable):
+            await self._scheduler.stop(self._account_id, params["Name"])
+        return {}
+
+    async def update(self, params: Params) -> Output:
+        """Change the settings a stream processor allows to change."""
+        change = change_from_wire(params)
+        with _refusals(params["Name"], resource_in_use):
+            await self._scheduler.update(self._account_id, params["Name"], change)
+        return {}
+
+    async def delete(self, params: Params) -> Output:
+        """Delete a stream processor that does not run."""
+        with _refusals(params["Name"], cannot_delete):
+            await self._scheduler.delete(self._account_id, params["Name"])
+        return {}
+
+    async def _check_labels(self, definition: StreamProcessorDefinition) -> None:
+        settings = definition.settings
+        if self._missing_labels is None or not isinstance(settings, ConnectedHomeSettings):
+            return
+        problem: str | None = await self._run_analysis(self._missing_labels, settings.labels)
+        if problem is not None:
+            raise invalid_parameter(problem)
+
+
+@contextmanager
+def _refusals(name: str, conflict: Callable[[], ServiceError]) -> Iterator[None]:
+    """Turn what the store and the lifecycle refuse into AWS's answers."""
+    try:
+        yield
+    except NotFoundError as error:
+        raise processor_not_found(name) from error
+    except TransitionError as error:
+        raise conflict() from error
+    except LimitError as error:
+        raise processor_limit(error.limit) from error
