@@ -216,7 +216,9 @@ def _crop_into(crop: Pixels, image: Image.Image, window: list[float]) -> None:
         min(float(image.width), x1 + last_x * pixel),
         min(float(image.height), y1 + last_y * pixel),
     )
-    scaled = image.resize((last_x - first_x, last_y - first_y), Image.Resampling.BILINEAR, box=part)
+    scaled = image.resize(
+        (last_x - first_x, last_y - first_y), Image.Resampling.BILINEAR, box=part, reducing_gap=1.5
+    )
     crop[first_y:last_y, first_x:last_x] = np.asarray(scaled)
 
 
