@@ -139,6 +139,8 @@ def _parse(entry: Mapping[str, Any], *, folder: Path | None) -> Pack:
         files = tuple(
             PackFile(**((optional if folder else {}) | file)) for file in values.pop("files", [])
         )
+        # A user's label pack tells the labels its options describe.
+        values.setdefault("labels", values.get("options", {}).get("labels", ()))
         for key in ("labels", "requirements"):
             values[key] = tuple(values.get(key, ()))
         values["options"] = MappingProxyType(values.get("options", {}))
