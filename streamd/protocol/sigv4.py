@@ -13,6 +13,7 @@ import uuid
 from collections.abc import Awaitable, Callable
 
 from aiohttp import web
+from aiohttp.typedefs import Middleware
 
 from streamd.protocol.aws_json import AwsJson
 from streamd.protocol.errors import ServiceError
@@ -42,12 +43,11 @@ _HASH_CHUNK_BYTES = 256 * 1024
 _BODY_SECONDS = 60.0
 
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-_Middleware = Callable[[web.Request, _Handler], Awaitable[web.StreamResponse]]
 
 
 def auth_middleware(
     verifier: Verifier | None, *, open_paths: frozenset[str] = OPEN_PATHS
-) -> _Middleware:
+) -> Middleware:
     """Return the middleware.
 
     Args:

@@ -1,0 +1,168 @@
+"""Facts about the middleware, on a real aiohttp server."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import aiohttp
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
+from yarl import URL
+
+from streamd.clock import SystemClock
+from streamd.protocol.sigv4 import ACCESS_KEY_ID, Verifier, auth_middleware
+
+KEY_ID, SECRET, REGION = "AKIDEXAMPLE", "secret", "us-east-1"
+
+Open = Callable[..., Awaitable[TestServer]]
+
+
+async def echo(request: web.Request) -> web.Response:
+    body = await request.read()
+    return web.json_response({"length": len(body), "who": request.get(ACCESS_KEY_ID)})
+
+
+async def first_bytes(request: web.Request) -> web.Response:
+    # Answers while the body is still on its way.
+    chunk = await request.content.readany()
+    return web.json_response({"chunk": chunk.decode()})
+
+
+@pytest.fixture
+async def open_server() -> AsyncIterator[Open]:
+    servers: list[TestServer] = []
+
+    async def open_(*, authenticate: bool = True) -> TestServer:
+        verifier = Verifier({KEY_ID: SECRET}, region=REGION, clock=SystemClock())
+        app = web.Application(
+            middlewares=[auth_middleware(verifier if authenticate else None)],
+            client_max_size=100_000,
+        )
+        app.router.add_post("/", echo)
+        app.router.add_post("/createStream", echo)
+        app.router.add_post("/putMedia", first_bytes)
+        app.router.add_get("/healthz", echo)
+        server = TestServer(app)
+        await server.start_server()
+        servers.append(server)
+        return server
+
+    yield open_
+    for server in servers:
+        await server.close()
+
+
+def sign(url: str, body: bytes, *, service: str, method: str = "POST") -> dict[str, str]:
+    request = AWSRequest(method=method, url=url, data=body)
+    SigV4Auth(Credentials(KEY_ID, SECRET), service, REGION).add_auth(request)
+    return {name: str(value) for name, value in request.headers.items()}
+
+
+async def post(
+    server: TestServer, path: str, body: Any, headers: dict[str, str]
+) -> tuple[int, Any, Any]:
+    url = URL(str(server.make_url(path)), encoded=True)
+    async with (
+        aiohttp.ClientSession() as session,
+        session.post(url, data=body, headers=headers) as response,
+    ):
+        return response.status, await response.json(content_type=None), response.headers
+
+
+@pytest.mark.parametrize(
+    ("path", "service"),
+    [
+        ("/", "rekognition"),
+        ("/createStream", "kinesisvideo"),
+        ("/createStream?a=%20b", "kinesisvideo"),
+    ],
+)
+async def test_signed_requests_reach_the_handler_with_their_body(
+    open_server: Open, path: str, service: str
+) -> None:
+    """The body is verified once and there for the handler, which sees who signed."""
+    server = await open_server()
+    headers = sign(f"{server.make_url('/')}".rstrip("/") + path, b"x" * 70_000, service=service)
+    status, answer, _ = await post(server, path, b"x" * 70_000, headers)
+    assert (status, answer) == (200, {"length": 70_000, "who": KEY_ID})
+
+
+async def test_unsigned_requests_are_refused_in_the_services_form(open_server: Open) -> None:
+    """Rekognition's refusal is AWS JSON, Kinesis Video's REST-JSON."""
+    server = await open_server()
+    status, answer, headers = await post(server, "/", b"{}", {})
+    assert status == 400
+    assert answer["__type"] == "MissingAuthenticationTokenException"
+    assert answer["Message"] == "Missing Authentication Token"
+    assert "Date" in headers  # SDKs mend a skewed clock with it
+    status, answer, headers = await post(server, "/createStream", b"{}", {})
+    assert status == 400
+    assert answer == {"Message": "Missing Authentication Token"}
+    assert headers["x-amzn-ErrorType"] == "MissingAuthenticationTokenException"
+
+
+async def test_a_changed_body_is_refused(open_server: Open) -> None:
+    """The body is part of the signature."""
+    server = await open_server()
+    headers = sign(str(server.make_url("/")), b"{}", service="rekognition")
+    status, answer, _ = await post(server, "/", b"{ }", headers)
+    assert (status, answer["__type"]) == (400, "InvalidSignatureException")
+
+
+async def test_the_scope_must_be_the_services(open_server: Open) -> None:
+    """A signature for Kinesis Video opens no door to Rekognition."""
+    server = await open_server()
+    headers = sign(str(server.make_url("/")), b"{}", service="kinesisvideo")
+    _, answer, _ = await post(server, "/", b"{}", headers)
+    assert answer["Message"] == "Credential should be scoped to correct service: 'rekognition'."
+
+
+async def test_put_media_is_not_read_before_its_handler(open_server: Open) -> None:
+    """A producer's endless body goes to the handler as it comes."""
+    server = await open_server()
+    url = str(server.make_url("/putMedia"))
+    headers = sign(url, b"", service="kinesisvideo")
+    answered = asyncio.Event()
+
+    async def endless() -> AsyncIterator[bytes]:
+        yield b"first"
+        await answered.wait()
+
+    async with (
+        aiohttp.ClientSession() as session,
+        session.post(url, data=endless(), headers=headers) as response,
+    ):
+        assert await response.json() == {"chunk": "first"}
+        answered.set()
+
+
+async def test_probes_need_no_signature(open_server: Open) -> None:
+    """Health and metrics are open."""
+    server = await open_server()
+    async with (
+        aiohttp.ClientSession() as session,
+        session.get(server.make_url("/healthz")) as response,
+    ):
+        assert response.status == 200
+
+
+async def test_without_a_verifier_everything_passes(open_server: Open) -> None:
+    """auth.mode none asks nobody."""
+    server = await open_server(authenticate=False)
+    status, answer, _ = await post(server, "/", b"{}", {})
+    assert (status, answer) == (200, {"length": 2, "who": None})
+
+
+async def test_a_body_over_the_limit_is_refused(open_server: Open) -> None:
+    """A signed body that is too long is answered 413, not read to its end."""
+    server = await open_server()
+    body = b"x" * 200_000
+    headers = sign(str(server.make_url("/")), body, service="rekognition")
+    status, answer, _ = await post(server, "/", body, headers)
+    assert (status, answer["__type"]) == (413, "RequestEntityTooLargeException")
