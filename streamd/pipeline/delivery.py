@@ -106,6 +106,7 @@ class Delivery:
         self._advanced = asyncio.Event()  # set when items left, or no more will
         self._ended = False
         self._delivered_fragment: str | None = None
+        self._acknowledged_seq = 0
         self._trouble: str | None = None
 
     @property
@@ -236,6 +237,8 @@ class Delivery:
 
     async def _outdated(self, sink: Sink, items: Numbered, error: SinkGoneError) -> Numbered:
         if self._targets is None or items[0][1].target in self._targets:
+            left = self._left(sink, items, error)
+            await self._acknowledge(left[0][0] - 1 if left else items[-1][0])
             raise error
         lost = {i: str(error) for i in range(len(items)) if i not in error.settled}
         await self._bury(sink, items, lost)
@@ -265,13 +268,19 @@ class Delivery:
                 return
 
     async def _acknowledge(self, up_to_seq: int) -> None:
+        if up_to_seq <= self._acknowledged_seq:
+            return
         # What has arrived must not be sent again: a cancellation waits for the note of it.
         note = asyncio.ensure_future(self._blocking(self._outbox.acknowledge, up_to_seq))
         try:
             fragment: str | None = await asyncio.shield(note)
         except asyncio.CancelledError:
             await asyncio.wait([note])
+            if not note.cancelled():
+                # Looked at, so that a failed note is not reported as forgotten.
+                note.exception()
             raise
+        self._acknowledged_seq = up_to_seq
         self._report_fragment(fragment)
         self._report_size()
         self._advanced.set()

@@ -156,18 +156,18 @@ class Outbox:
         """
         rows = [_to_row(item) for item in items]
         size = sum(row[0] for row in rows)
-        with self._writing():
-            first = self._last_seq + 1
-            self._db.executemany(
-                "INSERT INTO items VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                ((seq, *row) for seq, row in enumerate(rows, first)),
-            )
-            last = self._last_seq + len(rows)
-            if fragment_done is not None:
-                self._mark(fragment_done, last)
-            if state is not None:
-                self._db.execute("UPDATE owner SET state = ?", (state,))
+        # The lock also covers the numbers kept beside the file.
         with self._lock:
+            last = self._last_seq + len(rows)
+            with self._writing():
+                self._db.executemany(
+                    "INSERT INTO items VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                    ((seq, *row) for seq, row in enumerate(rows, self._last_seq + 1)),
+                )
+                if fragment_done is not None:
+                    self._mark(fragment_done, last)
+                if state is not None:
+                    self._db.execute("UPDATE owner SET state = ?", (state,))
             self._last_seq = last
             self._items += len(rows)
             self._bytes += size
@@ -202,13 +202,14 @@ class Outbox:
             The session's last fragment of which everything has arrived.
 
         """
-        with self._writing():
-            count, size = self._db.execute(
-                "SELECT count(*), coalesce(sum(size), 0) FROM items WHERE seq <= ?", (up_to_seq,)
-            ).fetchone()
-            self._db.execute("DELETE FROM items WHERE seq <= ?", (up_to_seq,))
-            self._settle_fragments(up_to_seq)
         with self._lock:
+            with self._writing():
+                count, size = self._db.execute(
+                    "SELECT count(*), coalesce(sum(size), 0) FROM items WHERE seq <= ?",
+                    (up_to_seq,),
+                ).fetchone()
+                self._db.execute("DELETE FROM items WHERE seq <= ?", (up_to_seq,))
+                self._settle_fragments(up_to_seq)
             self._items -= count
             self._bytes -= size
             self._room.notify_all()
@@ -293,7 +294,8 @@ class Outbox:
         if pages * page_bytes > _SHRINK_BYTES:
             with contextlib.suppress(sqlite3.OperationalError):
                 # A busy or full disk: the next time will do.
-                self._db.execute("PRAGMA incremental_vacuum").fetchall()
+                # A script is run to its end; one execute would free a single page.
+                self._db.executescript("PRAGMA incremental_vacuum")
 
     @contextlib.contextmanager
     def _writing(self) -> Iterator[None]:

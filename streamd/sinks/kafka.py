@@ -140,10 +140,16 @@ class KafkaSink:
             return held[1]
         producer = await self._connected()
         topic = await self._find_topic(producer, item.target)
-        with _kafka_errors(item.target):
-            future: Future = await producer.send(
-                topic, item.body, key=item.key.encode(), headers=_headers(item)
-            )
+        try:
+            with _kafka_errors(item.target):
+                future: Future = await producer.send(
+                    topic, item.body, key=item.key.encode(), headers=_headers(item)
+                )
+        except SinkUnavailableError as error:
+            if not isinstance(error.__cause__, kafka_errors.KafkaTimeoutError):
+                # Not merely full of records that wait: a producer that has failed stays so.
+                self._retire()
+            raise
         # The item is kept along: its identity is not given to another one meanwhile.
         self._handed_over[id(item)] = (item, future)
         future.add_done_callback(lambda done: self._resolved(item, done))

@@ -1,0 +1,47 @@
+"""S3, SNS, SQS and Kinesis in this process: moto's server on a free port of the loopback."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import boto3
+
+__all__ = ["ACCOUNT_ID", "REGION", "Moto", "moto_server"]
+
+ACCOUNT_ID = "123456789012"
+REGION = "us-east-1"
+
+
+@dataclass(frozen=True)
+class Moto:
+    """A running server."""
+
+    endpoint_url: str
+
+    def client(self, service: str) -> Any:
+        """Return a boto3 client of the server."""
+        return boto3.client(
+            service,  # type: ignore[call-overload]  # any service moto has
+            endpoint_url=self.endpoint_url,
+            region_name=REGION,
+            aws_access_key_id="test",
+            aws_secret_access_key="test",
+        )
+
+
+@contextlib.contextmanager
+def moto_server() -> Iterator[Moto]:
+    """Run a server."""
+    # Imported late: it takes a second.
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    try:
+        host, port = server.get_host_and_port()
+        yield Moto(f"http://{host}:{port}")
+    finally:
+        server.stop()
