@@ -1,0 +1,46 @@
+"""Which frames are analysed: so many per second of media time. Pure.
+
+The first frame is always taken. After it the frames nearest to a grid of ``1/fps`` are: the grid
+moves on by one period with each frame taken, so that video whose own rate is no multiple of the
+analysed one, or whose timestamps jitter, is still sampled at ``fps`` on average and never faster.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import Final
+
+__all__ = ["Sampler"]
+
+TOLERANCE: Final = Fraction(1, 4)
+"""How early a frame may be, in periods: less than this is taken for jitter."""
+NS_PER_SECOND: Final = 1_000_000_000
+
+
+class Sampler:
+    """Chooses frames of one session by their media time."""
+
+    def __init__(self, fps: float) -> None:
+        if not 0 < fps <= 1000:
+            raise ValueError(f"analysed frames per second must be above 0, at most 1000, got {fps}")
+        # Exact, so that a day of 30/7 fps does not drift.
+        self._period_ns = NS_PER_SECOND / Fraction(fps).limit_denominator(1000)
+        self._due_ns: Fraction | None = None
+
+    def wants(self, media_time_ns: int) -> bool:
+        """Whether the frame at this media time is analysed; counts it as taken if so.
+
+        Args:
+            media_time_ns: From :class:`streamd.ingest.timeline.Timeline`. Times that were
+                passed already (a fragment read again) are not wanted a second time.
+        """
+        if self._due_ns is None:
+            self._due_ns = media_time_ns + self._period_ns
+            return True
+        early_ns = self._due_ns - media_time_ns
+        if early_ns > TOLERANCE * self._period_ns:
+            return False
+        # After a gap the grid begins anew at this frame; what was missed is not made up for.
+        late = -early_ns >= self._period_ns
+        self._due_ns = (media_time_ns if late else self._due_ns) + self._period_ns
+        return True
