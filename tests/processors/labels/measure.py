@@ -5,17 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
-
-import numpy as np
-from PIL import Image
 
 from processors.geometry import Box
 from processors.labels import LabelAnalyzer
-from processors.picture import ArrayPicture
+from tests.support.shared import MEDIA, shared_photo
 
-__all__ = ["Score", "measure", "read_picture"]
+__all__ = ["Score", "measure"]
 
 SAME_OBJECT_IOU = 0.5
 
@@ -48,15 +44,9 @@ class Score:
         return self.right / max(1, self.boxes)
 
 
-def read_picture(path: Path) -> ArrayPicture:
-    """Read an image file."""
-    with Image.open(path) as image:
-        return ArrayPicture(np.asarray(image.convert("RGB"), dtype=np.uint8))
-
-
 def measure(
     analyzer: LabelAnalyzer,
-    boxes_file: Path,
+    boxes_file: str,
     meanings: Mapping[str, str],
     *,
     min_confidence_percent: float = 50.0,
@@ -65,15 +55,15 @@ def measure(
 
     Args:
         analyzer: What is measured.
-        boxes_file: JSON beside the pictures' folder: file, width, height, objects with label
+        boxes_file: JSON in the media folder, a list of file, width, height, objects with label
             and box (left, top, right, bottom in pixels).
         meanings: Label (PERSON, ...) for each class name of the file that counts.
         min_confidence_percent: Lower finds are not looked at.
 
     """
     scores = {label: Score() for label in analyzer.labels}
-    for item in json.loads(boxes_file.read_text()):
-        picture = read_picture(boxes_file.parent / item["file"])
+    for item in json.loads((MEDIA / boxes_file).read_text()):
+        picture = shared_photo(item["file"])
         found = analyzer.detect(picture, min_confidence_percent=min_confidence_percent)
         for label, score in scores.items():
             truth = [
