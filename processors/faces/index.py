@@ -77,8 +77,9 @@ class FaceIndex:
             squares = self._squares[start : start + _BLOCK_ROWS]
             products = queries @ self._vectors[start : start + _BLOCK_ROWS].T
             distances = squares - 2 * products + query_squares[:, None]
+            longest = float(squares.max())
             for own, row, square in zip(found, distances, query_squares, strict=True):
-                slack = _ROUNDING * (float(squares.max()) + float(square))
+                slack = _ROUNDING * (longest + float(square))
                 border = max_distance**2
                 if len(row) > limit:
                     border = min(border, float(np.partition(row, limit - 1)[limit - 1]))

@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import math
 import pickle
+import struct
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -19,6 +20,20 @@ from numpy.typing import NDArray
 from processors.errors import PackFormatError
 
 __all__ = ["read_arrays", "unpickle_arrays"]
+
+# What the unpickler raises on bytes that are no pickle: it checks next to nothing.
+_BROKEN = (
+    pickle.UnpicklingError,
+    struct.error,
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    EOFError,
+    LookupError,
+    MemoryError,
+    TypeError,
+    ValueError,
+)
 
 
 def read_arrays(path: Path) -> list[NDArray[np.float32]]:
@@ -48,9 +63,7 @@ def unpickle_arrays(raw: bytes) -> list[NDArray[np.float32]]:
     """
     try:
         arrays = _ArrayUnpickler(io.BytesIO(raw)).load()
-    except (pickle.UnpicklingError, EOFError, LookupError, TypeError, ValueError) as error:
-        raise PackFormatError(f"not a pickle of plain arrays: {error}") from error
-    except (AttributeError, OverflowError, MemoryError) as error:
+    except _BROKEN as error:
         raise PackFormatError(f"not a pickle of plain arrays: {error!r}") from error
     if not isinstance(arrays, list) or not all(
         isinstance(array, np.ndarray) and array.dtype == np.float32 for array in arrays
