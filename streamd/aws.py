@@ -21,6 +21,7 @@ from typing import Any, Literal
 
 import boto3
 from botocore.config import Config
+from botocore.credentials import ReadOnlyCredentials
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
@@ -40,10 +41,12 @@ __all__ = [
     "AwsNotFoundError",
     "AwsRejectedError",
     "AwsUnavailableError",
+    "CredentialChain",
     "ObjectTooLargeError",
     "S3Objects",
     "aws_errors",
     "create_client",
+    "fixed_key",
     "is_transient_code",
 ]
 
@@ -174,6 +177,29 @@ def create_client(
         )
     except (ValueError, BotoCoreError) as error:
         raise ConfigError(f"'{service}' settings make no client: {error}") from error
+
+
+def fixed_key(access_key_id: str, secret_access_key: str) -> ReadOnlyCredentials:
+    """Return a key to sign with, from its two parts."""
+    return ReadOnlyCredentials(access_key_id, secret_access_key, None)
+
+
+class CredentialChain:
+    """boto3's own search for credentials: environment, files, roles. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._credentials: Any = None  # found at the first call; refreshes itself
+
+    def key(self) -> ReadOnlyCredentials | None:
+        """Return the key that is valid now, ``None`` where there is none."""
+        with self._lock, aws_errors():
+            if self._credentials is None:
+                self._credentials = boto3.Session().get_credentials()
+            if self._credentials is None:
+                return None
+            frozen: ReadOnlyCredentials = self._credentials.get_frozen_credentials()
+            return frozen
 
 
 @contextlib.contextmanager

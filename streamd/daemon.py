@@ -1,0 +1,306 @@
+"""The control process: builds every part, serves one port, starts workers, ends in order."""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import fcntl
+import logging
+import os
+import secrets
+import signal
+import ssl
+import sys
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
+from typing import Any
+
+from aiohttp import web
+from prometheus_client import CollectorRegistry
+
+from streamd import __version__
+from streamd import metrics as metrics_module
+from streamd.api.server import RekognitionApi
+from streamd.aws import S3Objects
+from streamd.clock import SystemClock
+from streamd.config import Settings
+from streamd.errors import ConfigError, StreamdError
+from streamd.gateway import Gateway
+from streamd.metrics import Metrics
+from streamd.pipeline.collection_search import CollectionSearch
+from streamd.pipeline.engine import AnalysisEngine
+from streamd.pipeline.label_detection import missing_labels
+from streamd.pipeline.scheduler import StreamProcessorScheduler
+from streamd.protocol.sigv4 import Verifier, auth_middleware
+from streamd.store import Store
+from streamd.store.vectors import CollectionVectors
+from streamd.supervisor import WorkerSupervisor
+from streamd.worker import (
+    SWITCH_INTERVAL_SECONDS,
+    WorkerSetup,
+    analysis_threads,
+    run_sessions,
+    worker_count,
+)
+
+__all__ = ["Daemon", "run"]
+
+logger = logging.getLogger(__name__)
+
+STORE_THREADS = 8
+ARCHIVE_THREADS = 8
+HTTP_SHUTDOWN_SECONDS = 2.0
+"""How long open connections may finish once everything that feeds them has ended."""
+
+
+def run(settings: Settings) -> int:
+    """Serve until SIGTERM or SIGINT, then drain; returns the exit code.
+
+    Raises:
+        ConfigError: If the daemon cannot start with these settings.
+
+    """
+    sys.setswitchinterval(SWITCH_INTERVAL_SECONDS)
+    return asyncio.run(Daemon(settings).serve())
+
+
+class Daemon:
+    """One control process."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._clock = SystemClock()
+        self._metrics = Metrics(CollectorRegistry())
+        self._stop = asyncio.Event()
+        self._ready = False
+        self._supervisor: WorkerSupervisor | None = None
+        self._wake_inline: list[Any] = []
+        # Workers sign with a key that exists only in this run and these processes.
+        self._internal_key = ("STREAMD" + secrets.token_hex(6).upper(), secrets.token_urlsafe(30))
+
+    async def serve(self) -> int:
+        """Start, serve until told to stop, end in order; returns the exit code."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop.set)
+        async with AsyncExitStack() as stack:
+            # Each part is closed in the reverse order of its start:
+            # 6 workers drain, 5 the port closes, 4 producers end, 3 threads, 2 store, 1 lock.
+            await stack.enter_async_context(self._locked_data_dir())
+            store = await stack.enter_async_context(self._opened_store())
+            run_store = await stack.enter_async_context(_pool("store", STORE_THREADS))
+            run_archive = await stack.enter_async_context(_pool("archive", ARCHIVE_THREADS))
+            engine = AnalysisEngine(
+                settings=self._settings.models,
+                models_dir=self._settings.models_dir,
+                threads=analysis_threads(self._settings),
+            )
+            stack.callback(engine.close)
+            gateway = Gateway(
+                store=store,
+                settings=self._settings.kinesis_video,
+                data_dir=self._settings.data_dir / "kinesis-video",
+                aws=self._settings.aws,
+                public_url=self._settings.server.public_url,
+                clock=self._clock,
+                metrics=self._metrics,
+                run_blocking=run_archive,
+            )
+            await gateway.start()
+            stack.push_async_callback(gateway.aclose)
+            scheduler = StreamProcessorScheduler(
+                store=store, run_blocking=run_store, metrics=self._metrics, wake=self._wake
+            )
+            vectors = CollectionVectors(store, self._settings.data_dir / "collections")
+            api = RekognitionApi(
+                store=store,
+                scheduler=scheduler,
+                search=CollectionSearch(vectors),
+                analyzer=engine.faces,
+                objects=S3Objects(self._settings.s3, region=self._settings.aws.region),
+                aws=self._settings.aws,
+                metrics=self._metrics,
+                clock=self._clock,
+                run_blocking=run_store,
+                run_analysis=engine.run,
+                missing_labels=lambda labels: missing_labels(engine.labels(), labels),
+            )
+            app = self._application(api, gateway, store, run_store)
+            url = await stack.enter_async_context(self._listening(app))
+            await stack.enter_async_context(self._working(url))
+            self._ready = True
+            logger.info("streamd %s serves on %s", __version__, url)
+            await self._stop.wait()
+            self._ready = False
+            logger.info("draining")
+        logger.info("stopped")
+        return 0
+
+    def _application(
+        self, api: RekognitionApi, gateway: Gateway, store: Store, run_store: Any
+    ) -> web.Application:
+        app = web.Application(
+            middlewares=[auth_middleware(self._verifier())],
+            client_max_size=self._settings.server.max_body_bytes,
+        )
+
+        async def metrics(request: web.Request) -> web.Response:
+            del request
+            text = await run_store(metrics_module.render, self._metrics.registry)
+            return web.Response(body=text, headers={"Content-Type": metrics_module.CONTENT_TYPE})
+
+        async def health(request: web.Request) -> web.Response:
+            del request
+            return web.Response(text="ok\n")
+
+        async def ready(request: web.Request) -> web.Response:
+            del request
+            try:
+                await run_store(store.ping)
+            except StreamdError as error:
+                return web.Response(status=503, text=f"the store does not answer: {error}\n")
+            if not self._ready:
+                return web.Response(status=503, text="starting or draining\n")
+            return web.Response(text="ready\n")
+
+        app.router.add_post("/", api.handle)
+        gateway.add_routes(app)
+        app.router.add_get("/metrics", metrics)
+        app.router.add_get("/healthz", health)
+        app.router.add_get("/readyz", ready)
+        return app
+
+    def _verifier(self) -> Verifier | None:
+        auth = self._settings.auth
+        if auth.mode == "none":
+            return None
+        keys = {c.access_key_id: c.secret_access_key.get_secret_value() for c in auth.credentials}
+        key_id, secret = self._internal_key
+        return Verifier(
+            {**keys, key_id: secret}, region=self._settings.aws.region, clock=self._clock
+        )
+
+    @asynccontextmanager
+    async def _locked_data_dir(self) -> AsyncIterator[None]:
+        """Hold the data directory for this process alone."""
+        path = self._settings.data_dir
+        try:
+            # Faces and video: for this user's eyes.
+            path.mkdir(parents=True, exist_ok=True, mode=0o700)
+            lock = os.open(path / "streamd.lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise ConfigError(
+                f"'server.data_dir': {path} cannot be used: {error.strerror}"
+            ) from error
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(lock)
+            raise ConfigError(
+                f"another streamd serves {path}; stop it or choose another --data-dir"
+            ) from None
+        try:
+            yield
+        finally:
+            os.close(lock)
+
+    @asynccontextmanager
+    async def _opened_store(self) -> AsyncIterator[Store]:
+        store = Store(self._settings.store_url, clock=self._clock)
+        try:
+            await asyncio.to_thread(store.migrate)
+            yield store
+        finally:
+            await asyncio.to_thread(store.close)
+
+    @asynccontextmanager
+    async def _listening(self, app: web.Application) -> AsyncIterator[str]:
+        """Serve the application; yields the URL it is reached at on this machine."""
+        server = self._settings.server
+        runner = web.AppRunner(
+            app, access_log=None, shutdown_timeout=HTTP_SHUTDOWN_SECONDS, handler_cancellation=True
+        )
+        await runner.setup()
+        try:
+            tls = _tls_context(self._settings)
+            site = web.TCPSite(runner, server.host, server.port, ssl_context=tls, backlog=1024)
+            try:
+                await site.start()
+            except OSError as error:
+                raise ConfigError(
+                    f"'server.listen': cannot listen on {server.listen}: {error.strerror}; "
+                    "choose another --listen HOST:PORT"
+                ) from error
+            port = runner.addresses[0][1]
+            host = "127.0.0.1" if server.host in ("0.0.0.0", "localhost") else server.host  # noqa: S104  # compared, not bound
+            host = "::1" if host == "::" else host
+            yield f"http{'s' if tls else ''}://{f'[{host}]' if ':' in host else host}:{port}"
+        finally:
+            await runner.cleanup()
+
+    @asynccontextmanager
+    async def _working(self, url: str) -> AsyncIterator[None]:
+        """Run the sessions, in worker processes or in this one."""
+        signed = self._settings.auth.mode == "sigv4"
+        setup = WorkerSetup(
+            settings=self._settings,
+            endpoint_url=url,
+            access_key_id=self._internal_key[0] if signed else None,
+            secret_access_key=self._internal_key[1] if signed else None,
+        )
+        count = worker_count(self._settings)
+        if count == 0:
+            async with self._working_inline(setup):
+                yield
+            return
+        self._supervisor = WorkerSupervisor(
+            count=count, setup_line=setup.dump(), metrics=self._metrics
+        )
+        await self._supervisor.start()
+        try:
+            yield
+        finally:
+            await self._supervisor.aclose(drain_seconds=self._settings.server.drain_seconds)
+
+    @asynccontextmanager
+    async def _working_inline(self, setup: WorkerSetup) -> AsyncIterator[None]:
+        stop = asyncio.Event()
+        task = asyncio.create_task(
+            run_sessions(setup, self._metrics, stop, self._wake_inline.append), name="sessions"
+        )
+        # Nothing works without it: its end is the daemon's.
+        task.add_done_callback(lambda _: self._stop.set())
+        try:
+            yield
+        finally:
+            stop.set()
+            await task
+
+    def _wake(self) -> None:
+        if self._supervisor is not None:
+            self._supervisor.wake()
+        for wake in self._wake_inline:
+            wake()
+
+
+@asynccontextmanager
+async def _pool(name: str, threads: int) -> AsyncIterator[Any]:
+    """Threads for one kind of blocking call; yields ``await run(function, *args)``."""
+    pool = concurrent.futures.ThreadPoolExecutor(threads, thread_name_prefix=name)
+    try:
+        yield partial(asyncio.get_running_loop().run_in_executor, pool)
+    finally:
+        pool.shutdown(wait=True)
+
+
+def _tls_context(settings: Settings) -> ssl.SSLContext | None:
+    server = settings.server
+    if server.tls_cert is None or server.tls_key is None:
+        return None
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    try:
+        context.load_cert_chain(server.tls_cert, server.tls_key)
+    except (OSError, ssl.SSLError) as error:
+        raise ConfigError(f"'server.tls_cert' cannot be used: {error}") from error
+    return context

@@ -1,0 +1,81 @@
+"""Matching vectors against a collection, with one index for all sessions of the process."""
+
+from __future__ import annotations
+
+import threading
+
+import numpy as np
+from numpy.typing import NDArray
+
+from processors.faces.analyzer import FaceAnalyzer
+from processors.faces.index import FaceIndex
+from streamd.resources import Face
+from streamd.store.vectors import CollectionSnapshot, CollectionVectors
+
+__all__ = ["CollectionSearch"]
+
+
+class CollectionSearch:
+    """Exact search in collections; an index is built again only when the faces have changed."""
+
+    def __init__(self, vectors: CollectionVectors) -> None:
+        self._vectors = vectors
+        self._lock = threading.Lock()
+        self._indexes: dict[tuple[str, str], tuple[CollectionSnapshot, FaceIndex]] = {}
+
+    def search(
+        self,
+        account_id: str,
+        collection_id: str,
+        queries: NDArray[np.float32],
+        *,
+        limit: int,
+        threshold_percent: float,
+        analyzer: FaceAnalyzer,
+        fresh: bool = False,
+    ) -> list[list[tuple[Face, float]]]:
+        """Return, for each query, the faces at or above the threshold, most similar first.
+
+        Args:
+            account_id: Owner of the collection.
+            collection_id: The collection.
+            queries: Vectors of shape (n, vector_size) of the analyzer.
+            limit: Faces listed for one query at most.
+            threshold_percent: Lowest similarity, 0 to 100.
+            analyzer: The pack the vectors come from; it turns distances into percentages.
+            fresh: See every face indexed before this call, instead of up to half a second ago.
+
+        Returns:
+            ``(face, similarity percent)`` for each match of each query.
+
+        Raises:
+            NotFoundError: If the collection does not exist.
+
+        """
+        snapshot, index = self._index(account_id, collection_id, fresh=fresh)
+        if not len(index):
+            # Without a face the matrix has no columns either.
+            return [[] for _ in queries]
+        max_distance = analyzer.distance_at(threshold_percent)
+        rows = index.search(queries, limit=limit, max_distance=max_distance)
+        return [
+            [
+                (face, max(threshold_percent, analyzer.similarity_percent(distance)))
+                for row, distance in matches
+                if (face := snapshot.face(row)) is not None
+            ]
+            for matches in rows
+        ]
+
+    def _index(
+        self, account_id: str, collection_id: str, *, fresh: bool
+    ) -> tuple[CollectionSnapshot, FaceIndex]:
+        key = (account_id, collection_id)
+        snapshot = self._vectors.snapshot(account_id, collection_id, fresh=fresh)
+        with self._lock:
+            held = self._indexes.get(key)
+            if held is not None and held[0] is snapshot:
+                return held
+            built = (snapshot, FaceIndex(snapshot.vectors))
+            self._indexes[key] = built
+            return built

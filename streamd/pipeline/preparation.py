@@ -1,0 +1,218 @@
+"""Everything a session needs before it reads: models, collection, sinks, outbox, position.
+
+What is missing for good ends the session FAILED with AWS's text (*Developer Guide*,
+"Troubleshooting streaming video"); what is only away now does not.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pydantic import ValidationError
+
+from processors.errors import ModelError
+from streamd.pipeline.chain import FrameAnalysis, MediaChain
+from streamd.pipeline.delivery import Delivery
+from streamd.pipeline.errors import SessionFailedError
+from streamd.pipeline.face_search import FaceSearchAnalysis
+from streamd.pipeline.label_detection import (
+    LabelDetectionAnalysis,
+    missing_labels,
+    requested_labels,
+)
+from streamd.pipeline.outbox import Outbox, outbox_path
+from streamd.pipeline.progress import SessionProgress
+from streamd.records import Kind
+from streamd.resources import (
+    DEFAULT_MAX_DURATION_SECONDS,
+    ConnectedHomeSettings,
+    FaceSearchSettings,
+    KinesisOutput,
+    Session,
+    StreamProcessor,
+)
+from streamd.sinks.errors import SinkGoneError, SinkUnavailableError
+from streamd.store.errors import NotFoundError
+
+if TYPE_CHECKING:
+    from streamd.pipeline.session import SessionParts
+
+__all__ = ["Prepared", "prepare"]
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prepared:
+    """A session that can begin to read."""
+
+    chain: MediaChain
+    delivery: Delivery
+    notice: str | None
+    """What the models cannot tell of what was asked; shown as StatusMessage."""
+
+
+async def prepare(
+    processor: StreamProcessor,
+    session: Session,
+    parts: SessionParts,
+    *,
+    on_delivered: Callable[[str], None],
+    on_gone: Callable[[str], None],
+    on_health: Callable[[str | None], None],
+) -> Prepared:
+    """Make a session's chain and delivery.
+
+    Raises:
+        SessionFailedError: If something it needs is missing for good.
+
+    """
+    try:
+        analysis, notice = await _analysis(processor, session, parts)
+    except ModelError as error:
+        raise SessionFailedError(str(error)) from error
+    await _check_targets(processor, parts)
+    outbox = await parts.engine.run(_open_outbox, processor, parts)
+    progress = await parts.engine.run(_progress, outbox, session)
+    settings = processor.definition.settings
+    max_duration_ms = None
+    if isinstance(settings, ConnectedHomeSettings):
+        seconds = session.start.max_duration_seconds or DEFAULT_MAX_DURATION_SECONDS
+        max_duration_ms = seconds * 1000
+    chain = MediaChain(
+        processor_name=processor.name,
+        analysis=analysis,
+        outbox=outbox,
+        progress=progress,
+        settings=parts.settings.analysis,
+        max_duration_ms=max_duration_ms,
+        metrics=parts.metrics,
+        clock=parts.clock,
+    )
+    delivery = Delivery(
+        outbox,
+        parts.sinks,
+        processor_name=processor.name,
+        dead_letter_dir=parts.settings.data_dir / "dead-letter",
+        metrics=parts.metrics,
+        clock=parts.clock,
+        run_blocking=parts.run_outbox,
+        targets=[target for _, target in _targets(processor)],
+        on_delivered=on_delivered,
+        on_gone=on_gone,
+        on_health=on_health,
+    )
+    return Prepared(chain=chain, delivery=delivery, notice=notice)
+
+
+async def _analysis(
+    processor: StreamProcessor, session: Session, parts: SessionParts
+) -> tuple[FrameAnalysis, str | None]:
+    settings = processor.definition.settings
+    if isinstance(settings, FaceSearchSettings):
+        return await _face_search(processor, session, settings, parts), None
+    return await _label_detection(processor, session, settings, parts)
+
+
+async def _face_search(
+    processor: StreamProcessor,
+    session: Session,
+    settings: FaceSearchSettings,
+    parts: SessionParts,
+) -> FrameAnalysis:
+    analyzer = await parts.engine.run(parts.engine.faces)
+    try:
+        collection = await parts.run_blocking(
+            parts.store.collection, processor.account_id, settings.collection_id
+        )
+    except NotFoundError:
+        raise SessionFailedError("Collection not found") from None
+    if collection.face_model_version != analyzer.model_version:
+        # "Faces of different versions cannot be compared" (Developer Guide, model versioning).
+        raise SessionFailedError(
+            f"Collection {settings.collection_id} has face model version "
+            f"{collection.face_model_version}, the loaded pack {analyzer.name} has "
+            f"{analyzer.model_version}: set models.faces to the pack it was made with"
+        )
+    return FaceSearchAnalysis(
+        processor=processor,
+        session=session,
+        analyzer=analyzer,
+        search=parts.search,
+        region_min_overlap=parts.settings.analysis.region_min_overlap,
+        metrics=parts.metrics,
+    )
+
+
+async def _label_detection(
+    processor: StreamProcessor,
+    session: Session,
+    settings: ConnectedHomeSettings,
+    parts: SessionParts,
+) -> tuple[FrameAnalysis, str | None]:
+    analyzer = await parts.engine.run(parts.engine.labels)
+    if (refusal := missing_labels(analyzer, settings.labels)) is not None:
+        raise SessionFailedError(refusal)
+    asked = requested_labels(settings.labels)
+    unknown = asked - analyzer.labels
+    notes = [f"not detected: {', '.join(sorted(unknown))}"] if unknown else []
+    if analyzer.note:
+        notes.append(analyzer.note)
+    tags = await parts.run_blocking(parts.store.tags, processor.arn)
+    analysis = LabelDetectionAnalysis(
+        processor=processor,
+        session=session,
+        tags=dict(tags),
+        analyzer=analyzer,
+        labels=asked,
+        region_min_overlap=parts.settings.analysis.region_min_overlap,
+        metrics=parts.metrics,
+    )
+    return analysis, f"Label pack {analyzer.name}: {'; '.join(notes)}" if notes else None
+
+
+async def _check_targets(processor: StreamProcessor, parts: SessionParts) -> None:
+    for kind, target in _targets(processor):
+        try:
+            await parts.sinks.check(kind, target)
+        except SinkGoneError as error:
+            raise SessionFailedError(str(error)) from error
+        except SinkUnavailableError as error:
+            # Away, not missing: results wait in the outbox.
+            logger.warning("output %s cannot be checked now: %s", target, error)
+
+
+def _targets(processor: StreamProcessor) -> list[tuple[Kind, str]]:
+    definition = processor.definition
+    output = definition.output
+    targets: list[tuple[Kind, str]] = (
+        [("kinesis", output.arn)] if isinstance(output, KinesisOutput) else [("s3", output.bucket)]
+    )
+    if definition.sns_topic_arn is not None:
+        targets.append(("sns", definition.sns_topic_arn))
+    return targets
+
+
+def _open_outbox(processor: StreamProcessor, parts: SessionParts) -> Outbox:
+    return Outbox(
+        outbox_path(parts.settings.data_dir / "outbox", processor.name),
+        max_bytes=parts.settings.outbox.max_bytes,
+    )
+
+
+def _progress(outbox: Outbox, session: Session) -> SessionProgress:
+    last = outbox.begin(session.session_id)
+    state = outbox.state()
+    if state is not None:
+        try:
+            return SessionProgress.model_validate_json(state)
+        except ValidationError:
+            logger.exception("state of session cannot be read, going on after its last fragment")
+    # Another machine's outbox is out of reach: what it had delivered is in the store.
+    return SessionProgress(
+        session_id=session.session_id,
+        last_fragment_number=last or session.last_fragment_number,
+    )

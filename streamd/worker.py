@@ -1,0 +1,229 @@
+"""A worker process: runs the sessions it claims until its standard input ends.
+
+The first line of standard input is a :class:`WorkerSetup` as JSON, every further line a
+wake-up. The end of input, also by the control process being killed, means drain and leave.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import json
+import logging
+import os
+import signal
+import socket
+import sys
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import aiohttp
+from prometheus_client import CollectorRegistry
+
+from streamd import logs
+from streamd.aws import CredentialChain, fixed_key
+from streamd.clock import SystemClock
+from streamd.config import Settings, dump_settings, parse_dump
+from streamd.ingest.getmedia import KinesisVideoClient, SigningKey
+from streamd.metrics import Metrics
+from streamd.pipeline.collection_search import CollectionSearch
+from streamd.pipeline.engine import AnalysisEngine, usable_cores
+from streamd.pipeline.host import SessionHost
+from streamd.pipeline.session import SessionParts, SessionRunner
+from streamd.sinks.router import build_sinks
+from streamd.store import Store
+from streamd.store.vectors import CollectionVectors
+
+__all__ = [
+    "SWITCH_INTERVAL_SECONDS",
+    "WorkerSetup",
+    "analysis_threads",
+    "main",
+    "run_sessions",
+    "worker_count",
+]
+
+logger = logging.getLogger(__name__)
+
+SWITCH_INTERVAL_SECONDS = 0.0005
+"""A busy Python thread starves decoders of the same process at the default of 5 ms."""
+STORE_THREADS = 4
+OUTBOX_THREADS = 4
+
+RunBlocking = Callable[..., Awaitable[Any]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkerSetup:
+    """What the control process tells a worker."""
+
+    settings: Settings
+    endpoint_url: str
+    """Where the embedded Kinesis Video listens."""
+    access_key_id: str | None = None
+    """A key of this run of the daemon alone, where requests must be signed."""
+    secret_access_key: str | None = None
+
+    def dump(self) -> str:
+        """Return the setup as one line; it holds secrets."""
+        return json.dumps(
+            {
+                "settings": dump_settings(self.settings),
+                "endpoint_url": self.endpoint_url,
+                "access_key_id": self.access_key_id,
+                "secret_access_key": self.secret_access_key,
+            }
+        )
+
+    @classmethod
+    def parse(cls, line: str) -> WorkerSetup:
+        """Read what :meth:`dump` wrote."""
+        values = json.loads(line)
+        return cls(**{**values, "settings": parse_dump(values["settings"])})
+
+
+def worker_count(settings: Settings) -> int:
+    """Return how many worker processes to run; 0 means none but the control process."""
+    if settings.server.workers is not None:
+        return settings.server.workers
+    return max(1, usable_cores() // 2)
+
+
+def analysis_threads(settings: Settings) -> int:
+    """Return a worker's share of the cores."""
+    share = max(1, usable_cores() // max(1, worker_count(settings)))
+    return settings.analysis.threads or share
+
+
+async def run_sessions(
+    setup: WorkerSetup,
+    metrics: Metrics,
+    stop: asyncio.Event,
+    on_wake: Callable[[Callable[[], None]], None],
+) -> None:
+    """Claim and run sessions until ``stop`` is set.
+
+    Args:
+        setup: Settings and where the embedded Kinesis Video is.
+        metrics: Of this process.
+        stop: Set to drain and return.
+        on_wake: Called once with the function that makes the host look at the store.
+
+    """
+    settings, clock = setup.settings, SystemClock()
+    owner = f"{socket.gethostname()}-{os.getpid()}"
+    store = Store(settings.store_url, clock=clock)
+    store_pool = concurrent.futures.ThreadPoolExecutor(STORE_THREADS, thread_name_prefix="store")
+    outbox_pool = concurrent.futures.ThreadPoolExecutor(OUTBOX_THREADS, thread_name_prefix="outbox")
+    engine = AnalysisEngine(
+        settings=settings.models,
+        models_dir=settings.models_dir,
+        threads=analysis_threads(settings),
+    )
+    loop = asyncio.get_running_loop()
+    run_store: RunBlocking = partial(loop.run_in_executor, store_pool)
+    sinks = build_sinks(settings, clock=clock)
+    # No limit on connections: every session holds one GetMedia answer open.
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as http:
+        try:
+            await sinks.open()
+            parts = SessionParts(
+                settings=settings,
+                store=store,
+                run_blocking=run_store,
+                run_outbox=partial(loop.run_in_executor, outbox_pool),
+                engine=engine,
+                client=_client(setup, http, run_store),
+                sinks=sinks,
+                search=CollectionSearch(
+                    CollectionVectors(store, settings.data_dir / "collections")
+                ),
+                metrics=metrics,
+                clock=clock,
+            )
+            host = SessionHost(
+                owner=owner,
+                store=store,
+                run_blocking=parts.run_blocking,
+                open_session=lambda claim: SessionRunner(claim, parts),
+                lease_seconds=settings.store.lease_seconds,
+                max_sessions=settings.analysis.max_sessions_per_worker,
+            )
+            on_wake(host.wake)
+            await host.run(stop)
+        finally:
+            await sinks.aclose()
+            engine.close()
+            for pool in (outbox_pool, store_pool):
+                pool.shutdown(wait=True)
+            store.close()
+
+
+def main() -> None:
+    """Run as a process, see the module's docstring."""
+    sys.setswitchinterval(SWITCH_INTERVAL_SECONDS)
+    line = sys.stdin.buffer.readline()
+    if not line:
+        return  # the control process ended before it said anything
+    setup = WorkerSetup.parse(line.decode())
+    logs.configure(setup.settings.server.log_format, setup.settings.server.log_level)
+    # Whoever wants the daemon to stop tells the control process, which closes our input.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    asyncio.run(_run(setup))
+
+
+async def _run(setup: WorkerSetup) -> None:
+    stop = asyncio.Event()
+    wakers: list[Callable[[], None]] = []
+    listener = asyncio.create_task(_listen(stop, wakers), name="control-pipe")
+    try:
+        await run_sessions(setup, Metrics(CollectorRegistry()), stop, wakers.append)
+    finally:
+        listener.cancel()
+        await asyncio.gather(listener, return_exceptions=True)
+
+
+async def _listen(stop: asyncio.Event, wakers: list[Callable[[], None]]) -> None:
+    reader = asyncio.StreamReader()
+    loop = asyncio.get_running_loop()
+    transport, _ = await loop.connect_read_pipe(
+        lambda: asyncio.StreamReaderProtocol(reader), sys.stdin
+    )
+    try:
+        while await reader.read(4096):
+            for wake in wakers:
+                wake()
+    finally:
+        transport.close()
+        stop.set()
+
+
+def _client(
+    setup: WorkerSetup, http: aiohttp.ClientSession, run: RunBlocking
+) -> KinesisVideoClient:
+    settings = setup.settings
+    configured = settings.kinesis_video.endpoint_url
+    if configured == "embedded":
+        url: str | None = setup.endpoint_url
+    else:
+        url = None if configured == "aws" else configured
+    chain = CredentialChain()
+
+    async def credentials() -> SigningKey | None:
+        if configured != "embedded":
+            found: SigningKey | None = await run(chain.key)
+            return found
+        if setup.access_key_id is None or setup.secret_access_key is None:
+            return None
+        return fixed_key(setup.access_key_id, setup.secret_access_key)
+
+    return KinesisVideoClient(
+        session=http, region=settings.aws.region, endpoint_url=url, credentials=credentials
+    )
+
+
+if __name__ == "__main__":
+    main()
