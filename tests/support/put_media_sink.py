@@ -11,7 +11,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from streamd.kvs.acks import Acknowledgement, ErrorCode, EventType, to_line
-from streamd.kvs.mkv import Block, ClusterEnd, ClusterStart, MkvParser, StreamHeader, Track
+from streamd.kvs.mkv import Block, ClusterStart, MkvParser, StreamHeader, Track
 
 __all__ = ["PutMediaSink", "SunkFragment", "serving"]
 
@@ -88,7 +88,8 @@ class PutMediaSink:
         response = web.StreamResponse()
         await response.prepare(request)
         limit = self.break_after[connection] if connection < len(self.break_after) else None
-        parser, tracks, done = MkvParser(), (), 0
+        parser, done = MkvParser(), 0
+        tracks: tuple[Track, ...] = ()
         with contextlib.suppress(ConnectionError):
             async for data in request.content.iter_any():
                 for event in parser.feed(data):
@@ -107,8 +108,6 @@ class PutMediaSink:
                     elif isinstance(event, Block):
                         self.fragments[-1].blocks.append(event)
                         self.arrived.set()
-                    elif isinstance(event, ClusterEnd):
-                        pass  # the next element says it too
             await self._end(response, quiet=None)
         return response
 

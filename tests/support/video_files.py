@@ -38,7 +38,7 @@ def write_video(
             stream.options = {"preset": "ultrafast", "sc_threshold": "0", "b-adapt": "0"}
         elif encoder == "libx265":
             stream.options = {"preset": "ultrafast", "x265-params": "log-level=none:pools=none"}
-        sound = cast(av.AudioStream, container.add_stream("aac", rate=8000)) if with_audio else None
+        sound = container.add_stream("aac", rate=8000) if with_audio else None
         if sound is not None:
             sound.layout = "mono"
         for index, picture in enumerate(

@@ -1,0 +1,136 @@
+"""Log records as text for people or JSON for machines; times in UTC; secrets never.
+
+Fields travel in ``extra``; both formats show them. Whatever looks like a secret is masked
+here as well, as the last line of defence: the first is not to log it.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import sys
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, Final, Literal, TextIO
+
+__all__ = ["JsonFormatter", "TextFormatter", "configure", "masked"]
+
+MASK: Final = "***"
+_SECRET_KEY = re.compile(r"secret|password|passwd|token|authorization|credential|vector", re.I)
+_SECRET_TEXT: Final = (
+    (re.compile(r"(?<=://)[^/\s@]+@"), f"{MASK}@"),
+    (re.compile(r"(?<=X-Amz-Signature=)[0-9a-f]+", re.I), MASK),
+    (re.compile(r"(?<=X-Amz-Security-Token=)[^&\s]+", re.I), MASK),
+    (re.compile(r"(?<=Signature=)[0-9a-f]{16,}"), MASK),
+    (re.compile(r"(?i)(?<=secret_access_key=)\S+"), MASK),
+)
+_STANDARD: Final = frozenset(
+    logging.LogRecord("", 0, "", 0, "", None, None).__dict__
+    | {"message": 0, "asctime": 0, "taskName": 0}
+)
+_QUIET: Final = ("aiohttp.access", "aiokafka", "asyncio", "botocore", "boto3", "PIL", "urllib3")
+"""Libraries whose details help nobody but their authors."""
+
+
+def configure(
+    log_format: Literal["text", "json"] = "text",
+    level: str = "info",
+    *,
+    stream: TextIO | None = None,
+) -> None:
+    """Send all log records to ``stream`` (standard error), in place of what was set up before."""
+    handler = logging.StreamHandler(stream or sys.stderr)
+    handler.setFormatter(JsonFormatter() if log_format == "json" else TextFormatter())
+    root = logging.getLogger()
+    for old in root.handlers[:]:
+        root.removeHandler(old)
+    root.addHandler(handler)
+    root.setLevel(level.upper())
+    for name in _QUIET:
+        logging.getLogger(name).setLevel(logging.WARNING)
+    logging.captureWarnings(capture=True)
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object a line: time, level, logger, message, the fields, exception."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line."""
+        document: dict[str, Any] = {
+            "time": _time(record),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": masked(record.getMessage()),
+        }
+        for key, value in _fields(record).items():
+            # A field may not pass itself off as one of ours.
+            document[f"{key}_" if key in document else key] = value
+        trace = _trace(self, record)
+        if trace:
+            document["exception"] = trace
+        return json.dumps(document, default=_as_text, ensure_ascii=False)
+
+
+class TextFormatter(logging.Formatter):
+    """``2026-01-31T12:00:00.123Z INFO    streamd.worker: message key=value``."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line, and the traceback below it."""
+        fields = "".join(f" {key}={_quoted(value)}" for key, value in _fields(record).items())
+        message = masked(record.getMessage())
+        line = f"{_time(record)} {record.levelname:<7} {record.name}: {message}{fields}"
+        trace = _trace(self, record)
+        return f"{line}\n{trace}" if trace else line
+
+
+def masked(text: str) -> str:
+    """Return the text without passwords of URLs, signatures and tokens."""
+    for pattern, replacement in _SECRET_TEXT:
+        text = pattern.sub(replacement, text)
+    return text
+
+
+def _fields(record: logging.LogRecord) -> dict[str, Any]:
+    return {
+        key: MASK if _SECRET_KEY.search(key) else _masked_value(value)
+        for key, value in record.__dict__.items()
+        if key not in _STANDARD and not key.startswith("_")
+    }
+
+
+def _masked_value(value: object) -> Any:
+    if isinstance(value, str):
+        return masked(value)
+    if isinstance(value, Mapping):
+        return {
+            str(key): MASK if _SECRET_KEY.search(str(key)) else _masked_value(item)
+            for key, item in value.items()
+        }
+    if isinstance(value, (list, tuple)):
+        return [_masked_value(item) for item in value]
+    return value
+
+
+def _time(record: logging.LogRecord) -> str:
+    moment = datetime.fromtimestamp(record.created, UTC)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _trace(formatter: logging.Formatter, record: logging.LogRecord) -> str:
+    parts = []
+    if record.exc_info and record.exc_info[0] is not None:
+        parts.append(formatter.formatException(record.exc_info))
+    if record.stack_info:
+        parts.append(formatter.formatStack(record.stack_info))
+    return masked("\n".join(parts))
+
+
+def _quoted(value: object) -> str:
+    text = _as_text(value)
+    # A newline in a field must not look like another record.
+    return json.dumps(text, ensure_ascii=False) if re.search(r'[\s"=]', text) or not text else text
+
+
+def _as_text(value: object) -> str:
+    return masked(str(value))

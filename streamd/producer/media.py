@@ -1,0 +1,48 @@
+"""What a source hands out: tracks, and the packets of them with exact times."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from streamd.kvs.mkv_parts import Track
+
+__all__ = ["AUDIO_TRACK", "VIDEO_TRACK", "MediaSource", "MediaUnit"]
+
+VIDEO_TRACK = 1
+AUDIO_TRACK = 2
+"""AWS's console and HLS want video in track 1 and audio in track 2."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MediaUnit:
+    """One packet, ready to be a SimpleBlock: one frame with length-prefixed NAL units."""
+
+    tracks: tuple[Track, ...]
+    """The tracks this packet was coded for; another value starts a new MKV document."""
+    track_number: int
+    pts_ns: int
+    """When it is shown, on the source's own time line."""
+    dts_ns: int
+    """When it is decoded; rises from packet to packet of a track."""
+    duration_ns: int
+    is_keyframe: bool
+    data: bytes
+
+
+class MediaSource(Protocol):
+    """Something that gives packets; blocking."""
+
+    is_live: bool
+    """Whether packets come at their own pace, and the end is a disconnection."""
+
+    def read(self) -> list[MediaUnit]:
+        """Return the next packets; an empty list is the end.
+
+        Raises:
+            SourceError: If the source broke.
+
+        """
+
+    def close(self) -> None:
+        """Let the source go; may be called twice."""
