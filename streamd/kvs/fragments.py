@@ -121,6 +121,8 @@ class FragmentReader:
         self._before: dict[str, str] = {}  # tags read since the header, before the cluster
         self._fragment: FragmentInfo | None = None
         self._after: dict[str, str] = {}  # tags read since the cluster
+        # End of a fragment without closing tags, held until the next cluster begins.
+        self._unclosed: FragmentEnded | None = None
 
     @property
     def fragment(self) -> FragmentInfo | None:
@@ -158,18 +160,19 @@ class FragmentReader:
         if self._error is not None:
             raise self._error
         self._parser.close()
-        if self._fragment is not None:
-            raise CutOffError(f"the body ends inside fragment {self._fragment.number}")
+        if self._fragment is not None or self._unclosed is not None:
+            raise CutOffError("the body ends inside a fragment")
 
     def _handle(self, event: Event, events: list[FragmentEvent]) -> None:
         match event:
             case Block():
                 self._block(event, events)
             case StreamHeader():
-                self._end_fragment(events)
+                # Complete, if a cluster follows; an error chunk would say that it was cut off.
+                self._unclosed, self._fragment = self._ended(), None
                 self._header = event
                 self._video = next((t for t in event.tracks if t.kind == "video"), None)
-                self._before = {}
+                self._before, self._after = {}, {}
             case ClusterStart():
                 self._start_fragment(event, events)
             case Tags():
@@ -196,9 +199,11 @@ class FragmentReader:
         if self._fragment is not None and tags.FRAGMENT_NUMBER not in self._after:
             return  # a second cluster of the same fragment
         if self._fragment is not None:
-            upcoming, self._after = self._after, {}
-            self._end_fragment(events)
-            self._before = upcoming
+            self._unclosed, self._fragment = self._ended(), None
+            self._before, self._after = self._after, {}
+        if self._unclosed is not None:
+            events.append(self._unclosed)
+            self._unclosed = None
         number = self._before.get(tags.FRAGMENT_NUMBER, "")
         if not is_fragment_number(number):
             raise MkvError(f"a cluster with the fragment number {number[:60]!r}")
@@ -224,32 +229,32 @@ class FragmentReader:
     def _tags(self, values: Mapping[str, str], events: list[FragmentEvent]) -> None:
         if tags.ERROR_ID in values or tags.ERROR_CODE in values or _EXCEPTION_CODE in values:
             events.append(_stream_error(values))
-            self._fragment = None  # what was begun will not be completed
+            self._fragment = self._unclosed = None  # what was begun will not be completed
             return
         if self._fragment is None:
             self._before.update(values)
             return
         self._after.update(values)
         if tags.CONTINUATION_TOKEN in values:
-            self._end_fragment(events)
+            ended = self._ended()
+            assert ended is not None
+            events.append(ended)
+            self._fragment = None
+            self._before, self._after = {}, {}
 
-    def _end_fragment(self, events: list[FragmentEvent]) -> None:
+    def _ended(self) -> FragmentEnded | None:
         if self._fragment is None:
-            return
-        events.append(
-            FragmentEnded(
-                fragment=self._fragment,
-                continuation_token=self._after.get(tags.CONTINUATION_TOKEN),
-                millis_behind_now=_count(self._after.get(tags.MILLIS_BEHIND_NOW)),
-                metadata={
-                    name: text
-                    for name, text in (self._before | self._after).items()
-                    if not name.startswith(tags.RESERVED_PREFIX)
-                },
-            )
+            return None
+        return FragmentEnded(
+            fragment=self._fragment,
+            continuation_token=self._after.get(tags.CONTINUATION_TOKEN),
+            millis_behind_now=_count(self._after.get(tags.MILLIS_BEHIND_NOW)),
+            metadata={
+                name: text
+                for name, text in (self._before | self._after).items()
+                if not name.startswith(tags.RESERVED_PREFIX)
+            },
         )
-        self._fragment = None
-        self._before, self._after = {}, {}
 
 
 def _count(text: str | None) -> int | None:
