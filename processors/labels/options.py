@@ -27,6 +27,9 @@ The same table describes a pack of the catalog and a user's own network. In full
 
 What is left out of ``input`` is as the family's authors export it. ``mean`` and ``scale`` are
 three numbers in the order of ``colour``: value = (channel - mean) x scale.
+
+File names may be absolute, so that a description can also read a pulled pack differently, for
+instance with birds among the pets: ``classes = ["cat", "dog", "bird"]``.
 """
 
 from __future__ import annotations

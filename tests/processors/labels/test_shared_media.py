@@ -1,6 +1,7 @@
 """Real networks on real clips and photos: they find what the notes there say is in them."""
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import NoReturn
 
 import pytest
@@ -149,6 +150,15 @@ def test_every_pack_reads_the_photos(pack: str) -> None:
     pets = analyzer.detect(shared_photo("photos/catdog.jpg"))
     assert {each.name for each in pets} == {"PET"}
     assert 4 <= len(pets) <= 5
+
+
+def test_threads_share_an_analyzer(analyzer: LabelAnalyzer) -> None:
+    """Several threads at once find what one finds alone."""
+    pictures = [shared_photo(f"photos/{name}") for name in ("bus.jpg", "catdog.jpg")] * 4
+    alone = [analyzer.detect(picture) for picture in pictures]
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(analyzer.detect, pictures))
+    assert together == alone
 
 
 def test_precision_and_recall_do_not_fall() -> None:
