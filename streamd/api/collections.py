@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Mapping
 
-from processors.faces import FaceAnalyzer
+from processors.faces.analyzer import FaceAnalyzer
 from streamd.api.handlers import Handler, Output, Params, RunBlocking
 from streamd.api.pagination import read_token, write_token
 from streamd.api.refusals import (

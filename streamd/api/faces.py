@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from processors.faces import FaceAnalyzer
+from processors.faces.analyzer import FaceAnalyzer
 from processors.results import DetectedFace
 from streamd.api.collections import page_size
 from streamd.api.face_convert import (
@@ -295,6 +295,8 @@ class Faces:
                         "FaceMatchThreshold", DEFAULT_FACE_MATCH_THRESHOLD_PERCENT
                     ),
                     analyzer=analyzer,
+                    # A face is found by the first search after it was indexed.
+                    fresh=True,
                 )
             )
         version = collection.face_model_version

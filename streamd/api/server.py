@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 
 from aiohttp import web
 
-from processors.faces import FaceAnalyzer
+from processors.faces.analyzer import FaceAnalyzer
 from streamd.api.collections import Collections
 from streamd.api.faces import Faces
 from streamd.api.handlers import Handler, RunBlocking
