@@ -443,6 +443,10 @@ def _collection_from_row(row: sa.Row[Any]) -> Collection:
 
 
 def _face_row(key: int, sequence: int, face: Face, vector: bytes) -> dict[str, object]:
+    # The API checks patterns; caches have rows of fixed size.
+    assert len(face.face_id) <= 36, face.face_id
+    assert len(face.image_id) <= 36, face.image_id
+    assert len((face.external_image_id or "").encode()) <= 255, face.external_image_id
     left, top, width, height = face.bounding_box
     return {
         "collection_key": key,

@@ -39,6 +39,8 @@ CONNECT_TIMEOUT_SECONDS = 5
 POOL_SIZE = 8
 
 _BEGIN = "streamd_begin"
+# A broken assumption stays what it is, unlike a database that is away, full or damaged.
+_OUR_MISTAKES = (sa.exc.IntegrityError, sa.exc.ProgrammingError, sa.exc.DataError)
 _MIGRATION_LOCK = "streamd migration"
 # julianday() has milliseconds; SQLite 3.42's unixepoch('subsec') is not everywhere yet.
 _SQLITE_NOW = sa.literal_column("((julianday('now') - 2440587.5) * 86400.0)", sa.Double)
@@ -124,6 +126,7 @@ class Database:
             return self._open_sqlite()
         engine = sa.create_engine(
             self._url,
+            hide_parameters=True,  # in messages: they may be vectors
             pool_size=POOL_SIZE,
             max_overflow=POOL_SIZE,
             pool_pre_ping=True,
@@ -142,6 +145,7 @@ class Database:
             raise ConfigError(f"'store.url': {path} cannot be opened: {error.strerror}") from error
         engine = sa.create_engine(
             self._url,
+            hide_parameters=True,  # in messages: they may be vectors
             pool_size=POOL_SIZE,
             max_overflow=-1,  # threads are the bound
             connect_args={"timeout": BUSY_TIMEOUT_SECONDS, "check_same_thread": False},
@@ -226,10 +230,10 @@ def _begin_sqlite(connection: sa.Connection) -> None:
 
 @contextlib.contextmanager
 def _mapped_errors() -> Iterator[None]:
-    # Broken promises of ours (an integrity error nobody caught) stay what they are.
     try:
         yield
-    except (sa.exc.OperationalError, sa.exc.InterfaceError, sa.exc.TimeoutError) as error:
-        # Never the statement's parameters: they may be vectors.
+    except _OUR_MISTAKES:
+        raise
+    except (sa.exc.DBAPIError, sa.exc.TimeoutError) as error:
         reason = getattr(error, "orig", None) or type(error).__name__
         raise StoreUnavailableError(f"the store does not answer: {reason}") from error

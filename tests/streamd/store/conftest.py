@@ -14,6 +14,7 @@ from streamd.store.schema import metadata
 from tests.support.clock import ManualClock
 from tests.support.postgresql import ServerMissingError, running_server
 
+
 @pytest.fixture(scope="session")
 def postgresql_url() -> Iterator[str]:
     try:

@@ -1,0 +1,37 @@
+"""The tables as the steps of migration make them."""
+
+from __future__ import annotations
+
+from importlib import resources
+
+import sqlalchemy as sa
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+
+from streamd.store import Store
+from streamd.store.schema import metadata
+from tests.support.clock import ManualClock
+
+
+def engine_of(url: str) -> sa.Engine:
+    """Return an engine past the store."""
+    return sa.create_engine(url.replace("postgresql:", "postgresql+psycopg:"))
+
+
+def test_migrations_make_the_tables_of_the_schema(url: str) -> None:
+    """An empty database migrated to the head differs in nothing from the schema."""
+    store = Store(url, clock=ManualClock())
+    store.migrate()
+    store.close()
+    engine = engine_of(url)
+    with engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_server_default": True})
+        assert compare_metadata(context, metadata) == []
+    engine.dispose()
+
+
+def test_migrations_are_part_of_the_package() -> None:
+    """Alembic finds its scripts where the package is installed."""
+    migrations = resources.files("streamd.store") / "migrations"
+    assert (migrations / "env.py").is_file()
+    assert (migrations / "versions" / "0001_first_tables.py").is_file()
