@@ -12,8 +12,8 @@ from typing import Final
 
 __all__ = ["Sampler"]
 
-TOLERANCE: Final = Fraction(1, 4)
-"""How early a frame may be, in periods: less than this is taken for jitter."""
+LONGEST_STEP: Final = Fraction(1, 2)
+"""Of a period: from one frame to the next, as far as it says how early a frame may be taken."""
 NS_PER_SECOND: Final = 1_000_000_000
 
 
@@ -26,6 +26,8 @@ class Sampler:
         # Exact, so that a day of 30/7 fps does not drift.
         self._period_ns = NS_PER_SECOND / Fraction(fps).limit_denominator(1000)
         self._due_ns: Fraction | None = None
+        self._last_ns = 0
+        self._step_ns = 0  # from one frame to the next
 
     def wants(self, media_time_ns: int) -> bool:
         """Whether the frame at this media time is analysed; counts it as taken if so.
@@ -35,10 +37,13 @@ class Sampler:
                 passed already (a fragment read again) are not wanted a second time.
         """
         if self._due_ns is None:
-            self._due_ns = media_time_ns + self._period_ns
+            self._due_ns, self._last_ns = media_time_ns + self._period_ns, media_time_ns
             return True
+        if media_time_ns > self._last_ns:
+            self._step_ns, self._last_ns = media_time_ns - self._last_ns, media_time_ns
         early_ns = self._due_ns - media_time_ns
-        if early_ns > TOLERANCE * self._period_ns:
+        # Half a step early is as near as the next frame would be late.
+        if early_ns * 2 > min(self._step_ns, LONGEST_STEP * self._period_ns):
             return False
         # After a gap the grid begins anew at this frame; what was missed is not made up for.
         late = -early_ns >= self._period_ns
