@@ -75,11 +75,7 @@ class FaceSearchAnalysis:
 
         """
         del progress
-        faces = [
-            face
-            for face in self._analyzer.detect(picture, region=self._regions.crop)
-            if self._regions.contains(face.box, min_overlap=self._min_overlap)
-        ]
+        faces = self._detect(picture)
         found = self._match(faces, self._analyzer.embed(picture, faces)) if faces else []
         self._count(found)
         document = face_search.build(
@@ -110,6 +106,15 @@ class FaceSearchAnalysis:
         del failure
         numbers = dict.fromkeys(number for number, _ in self._lines)
         return [item for n in numbers for item in self.fragment_done(n, progress=progress)]
+
+    def _detect(self, picture: Picture) -> list[DetectedFace]:
+        if self._regions.crop.area <= 0:
+            return []  # all regions lie outside the frame
+        return [
+            face
+            for face in self._analyzer.detect(picture, region=self._regions.crop)
+            if self._regions.contains(face.box, min_overlap=self._min_overlap)
+        ]
 
     def _match(
         self, faces: Sequence[DetectedFace], vectors: NDArray[np.float32]

@@ -21,10 +21,12 @@ class Sampler:
     """Chooses frames of one session by their media time."""
 
     def __init__(self, fps: float) -> None:
-        if not 0 < fps <= 1000:
-            raise ValueError(f"analysed frames per second must be above 0, at most 1000, got {fps}")
+        if not 1e-6 < fps <= 1000:
+            raise ValueError(
+                f"analysed frames per second must be above 0.000001, at most 1000, got {fps}"
+            )
         # Exact, so that a day of 30/7 fps does not drift.
-        self._period_ns = NS_PER_SECOND / Fraction(fps).limit_denominator(1000)
+        self._period_ns = NS_PER_SECOND / Fraction(fps).limit_denominator(1_000_000)
         self._due_ns: Fraction | None = None
         self._last_ns = 0
         self._step_ns = 0  # from one frame to the next
@@ -43,7 +45,8 @@ class Sampler:
             self._step_ns, self._last_ns = media_time_ns - self._last_ns, media_time_ns
         early_ns = self._due_ns - media_time_ns
         # Half a step early is as near as the next frame would be late.
-        if early_ns * 2 > min(self._step_ns, LONGEST_STEP * self._period_ns):
+        step_ns = min(Fraction(self._step_ns), LONGEST_STEP * self._period_ns)
+        if early_ns * 2 > step_ns:
             return False
         # After a gap the grid begins anew at this frame; what was missed is not made up for.
         late = -early_ns >= self._period_ns

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from prometheus_client import CollectorRegistry
@@ -68,14 +69,14 @@ def _chain(
     *,
     max_duration_ms: int | None = None,
     progress: SessionProgress | None = None,
-    **settings: float,
+    **settings: Any,
 ) -> MediaChain:
     return MediaChain(
         processor_name="cam",
         analysis=NotingAnalysis(),
         outbox=outbox,
         progress=progress or SessionProgress(session_id="session"),
-        settings=AnalysisSettings(**settings),  # type: ignore[arg-type]  # keys of the section
+        settings=AnalysisSettings(**settings),
         max_duration_ms=max_duration_ms,
         metrics=Metrics(CollectorRegistry()),
         clock=SystemClock(),
@@ -86,8 +87,8 @@ def _documents(outbox: Outbox) -> list[dict[str, object]]:
     return [json.loads(item.body) for _, item in outbox.peek(1000, 10_000_000)]
 
 
-def _video(seconds: int, **options: int) -> Video:
-    return encode(moving_shapes(seconds * 30), fps=30, gop=30, **options)  # type: ignore[arg-type]  # integers alone
+def _video(seconds: int, *, b_frames: int = 0) -> Video:
+    return encode(moving_shapes(seconds * 30), fps=30, gop=30, b_frames=b_frames)
 
 
 def test_frames_are_analysed_at_the_rate_asked_for(outbox: Outbox) -> None:
@@ -125,7 +126,7 @@ def test_session_is_over_at_the_end_of_the_fragment(outbox: Outbox) -> None:
     assert _documents(outbox)[-1] == {"failure": None, "processed": 2000}
 
 
-def test_resumed_session_repeats_nothing(outbox: Outbox, tmp_path: Path) -> None:
+def test_resumed_session_repeats_nothing(outbox: Outbox) -> None:
     """After a crash the state in the outbox says which frames have been analysed."""
     body = get_media_body(_video(2))
     cut = _arrivals(body)[:20]  # the middle of the first fragment
