@@ -1,0 +1,1 @@
+"""The main job, shown: a sample camera, faces found, labels detected, frames annotated."""
