@@ -45,6 +45,9 @@ logger = logging.getLogger(__name__)
 
 _STOP_SECONDS = 3.0
 _MAX_REQUEST_SECONDS = 15.0
+_TOPIC_SECONDS = 5.0
+"""How long a topic may take to appear: one created by asking for it has no leader at first."""
+_TOPIC_RETRY_SECONDS = 0.1
 _BATCH_BYTES = 256 * 1024
 """Records gathered per partition while a request is under way."""
 _HEADER_ROOM_BYTES = 64 * 1024
@@ -94,11 +97,11 @@ class KafkaSink:
                 if futures:
                     # asyncio.wait cancels nothing when the time is up.
                     await asyncio.wait(futures.values())
-        except (SinkError, TimeoutError) as error:
-            if isinstance(error, SinkGoneError):
-                raise SinkGoneError(str(error), settled=_settled(futures)) from error
-            reason = str(error) or f"no acknowledgement within {self._timeout:g} s"
-            raise SinkUnavailableError(reason, settled=_settled(futures)) from error
+        except SinkError as error:
+            error.settled = _settled(futures)
+            raise
+        except TimeoutError as error:
+            raise await self._explain_silence(items, futures) from error
         await self._judge(items, futures, rejected)
 
     async def check(self, target: str) -> None:
@@ -161,16 +164,38 @@ class KafkaSink:
             # Looked at, even where the session that sent it is gone.
             future.exception()
 
+    async def _explain_silence(
+        self, items: Sequence[OutboxItem], futures: dict[int, Future]
+    ) -> SinkError:
+        """Return why records stay unacknowledged: the library waits for deleted topics too."""
+        answer: SinkError = SinkUnavailableError(f"no acknowledgement within {self._timeout:g} s")
+        try:
+            async with asyncio.timeout(_TOPIC_SECONDS):
+                producer = await self._connected()
+                for target in dict.fromkeys(item.target for item in items):
+                    await self._find_topic(producer, target)
+        except SinkGoneError as error:
+            answer = error
+        except (SinkUnavailableError, TimeoutError) as error:
+            logger.debug("kafka does not say why: %r", error)
+        answer.settled = _settled(futures)
+        return answer
+
     async def _find_topic(self, producer: AIOKafkaProducer, target: str) -> str:
         topic = self._topic(target)
-        with _kafka_errors(target):
-            try:
-                await producer.partitions_for(topic)
-            except kafka_errors.UnknownTopicOrPartitionError:
-                # The library says the same when no broker answered at all.
-                if await producer.client.force_metadata_update():
-                    raise _missing(target) from None
-                raise SinkUnavailableError("no Kafka broker answers") from None
+        client = producer.client
+        answered = False
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + min(_TOPIC_SECONDS, self._timeout / 2)
+        # Not the library's own wait: it cannot tell a missing topic from a missing broker.
+        while client.cluster.partitions_for_topic(topic) is None:
+            if loop.time() > deadline:
+                raise _missing(target) if answered else SinkUnavailableError("no broker answers")
+            await client.add_topic(topic)
+            answered = bool(await client.force_metadata_update())
+            if answered and topic in client.cluster.unauthorized_topics:
+                raise _denied(target)
+            await asyncio.sleep(_TOPIC_RETRY_SECONDS)
         return topic
 
     async def _judge(
@@ -292,8 +317,8 @@ def _error_of(future: Future) -> BaseException | None:
     return future.exception()
 
 
-def _settled(futures: dict[int, Future]) -> list[int]:
-    return [i for i, f in futures.items() if f.done() and _error_of(f) is None]
+def _settled(futures: dict[int, Future]) -> frozenset[int]:
+    return frozenset(i for i, f in futures.items() if f.done() and _error_of(f) is None)
 
 
 def _headers(item: OutboxItem) -> list[tuple[str, bytes]]:

@@ -34,7 +34,9 @@ _MAX_NAME_BYTES = 255
 """Longest name of a file on the usual file systems (NAME_MAX)."""
 _MAX_KEY_BYTES = 1024
 """Longest object key (Amazon S3 User Guide, "Creating object key names")."""
-_NEVER_WILL = frozenset({errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.EINVAL})
+_NEVER_WILL = frozenset(
+    {errno.EEXIST, errno.EINVAL, errno.EISDIR, errno.ENAMETOOLONG, errno.ENOTDIR}
+)
 """The name itself cannot be used: a key below an object that is a file, for one."""
 
 

@@ -14,10 +14,10 @@ from pathlib import Path
 
 import confluent_kafka
 
-__all__ = ["METADATA", "PRODUCE", "MockCluster", "mock_cluster", "read_topic"]
+__all__ = ["PRODUCE", "MockCluster", "mock_cluster", "read_topic"]
 
 PRODUCE = 0
-METADATA = 3
+"""ApiKey of produce requests."""
 
 UNKNOWN_TOPIC_OR_PART = 3
 NOT_LEADER = 6
@@ -57,6 +57,7 @@ def _library() -> ctypes.CDLL:
         ctypes.c_size_t,
         ctypes.POINTER(ctypes.c_int),
     ]
+    library.rd_kafka_mock_topic_set_error.argtypes = [pointer, ctypes.c_char_p, ctypes.c_int]
     library.rd_kafka_mock_broker_set_down.argtypes = [pointer, ctypes.c_int32]
     library.rd_kafka_mock_broker_set_up.argtypes = [pointer, ctypes.c_int32]
     return library
@@ -85,6 +86,10 @@ class MockCluster:
             self._cluster, name.encode(), partitions, self._brokers
         )
         assert created == 0, created
+
+    def fail_topic(self, name: str, error: int) -> None:
+        """Answer questions about a topic with this error from now on."""
+        self._library.rd_kafka_mock_topic_set_error(self._cluster, name.encode(), error)
 
     def fail(self, api_key: int, *errors: int) -> None:
         """Answer the next requests of a kind with these errors, one each."""

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import boto3
+from botocore.exceptions import ClientError
 
-__all__ = ["ACCOUNT_ID", "REGION", "Moto", "moto_server"]
+__all__ = ["ACCOUNT_ID", "REGION", "Moto", "client_error", "moto_server"]
 
 ACCOUNT_ID = "123456789012"
 REGION = "us-east-1"
@@ -45,3 +46,12 @@ def moto_server() -> Iterator[Moto]:
         yield Moto(f"http://{host}:{port}")
     finally:
         server.stop()
+
+
+def client_error(code: str, status: int) -> ClientError:
+    """Return the error boto3 raises for this answer of a service."""
+    answer: Any = {
+        "Error": {"Code": code, "Message": "text"},
+        "ResponseMetadata": {"HTTPStatusCode": status},
+    }
+    return ClientError(answer, "Operation")
