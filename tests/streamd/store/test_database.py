@@ -118,9 +118,14 @@ def test_failed_transaction_leaves_nothing(url: str) -> None:
     store = Store(url, clock=ManualClock())
     store.migrate()
     database = Database(url)
-    with pytest.raises(ZeroDivisionError), database.write() as connection:
-        connection.execute(sa.text("INSERT INTO tags VALUES ('arn', 'key', 'value')"))
-        raise ZeroDivisionError
+
+    def fail() -> None:
+        with database.write() as connection:
+            connection.execute(sa.text("INSERT INTO tags VALUES ('arn', 'key', 'value')"))
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
     with database.read() as connection:
         assert connection.scalar(sa.text("SELECT count(*) FROM tags")) == 0
     database.close()

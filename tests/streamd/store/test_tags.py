@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from streamd.store import LimitError, NotFoundError, Store
-from tests.support.store import ACCOUNT, create_collection, create_processor
+from tests.support.store import ACCOUNT, FACE_SEARCH, create_collection, create_processor
 
 
 @pytest.fixture(params=["stream processor", "collection", "video stream"])
@@ -59,6 +59,13 @@ def test_fifty_tags_and_no_more(store: Store, arn: str) -> None:
 def test_too_many_tags_create_nothing(store: Store) -> None:
     """Creation with 51 tags is refused as a whole."""
     with pytest.raises(LimitError):
-        create_processor(store, "door", **{f"key{n}": "v" for n in range(51)})
+        store.create_stream_processor(
+            account_id=ACCOUNT,
+            name="door",
+            arn="arn:aws:rekognition:us-east-1:111122223333:streamprocessor/door",
+            definition=FACE_SEARCH,
+            tags={f"key-{n}": "v" for n in range(51)},
+            limit=1,
+        )
     with pytest.raises(NotFoundError):
         store.stream_processor(ACCOUNT, "door")
