@@ -189,7 +189,8 @@ class Delivery:
         except SinkRejectedError as error:
             self._count(sink, error, len(error.rejected))
             await self._bury(sink, items, error.rejected)
-            # Progress: the rest is tried at once.
+            # It has answered: the rest is tried at once.
+            self._recovered()
             return self._left(sink, items, error, error.rejected)
         except SinkUnavailableError as error:
             self._count(sink, error)
