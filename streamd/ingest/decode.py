@@ -212,9 +212,9 @@ class Decoder:
             frames = self._feed(packet.data, number)
         except av.FFmpegError as error:
             self._in_flight.drop(number)
-            self._refuse_large_pictures(track, error)
             self.stats.damaged_packets += 1
             self._awaits_keyframe = True
+            self._refuse_large_pictures(track, error)
             return
         yield from self._placed(frames)
 
@@ -237,10 +237,11 @@ class Decoder:
             yield DecodedFrame(frame, place)
 
     def _change_codec(self, track: Track) -> Iterator[DecodedFrame]:
-        if self._context is not None:
+        previous, self._context, self._codec = self._context, None, None
+        if previous is not None:
             # Not drain(): the fragments before stay known, and complete.
             try:
-                yield from self._placed(self._context.decode(None))
+                yield from self._placed(previous.decode(None))
             except av.FFmpegError:
                 self.stats.damaged_packets += 1
             logger.info("the video's codec settings changed", extra={"codec": track.codec_id})

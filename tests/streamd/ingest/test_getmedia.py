@@ -1,0 +1,247 @@
+"""The GetMedia client against a server that behaves, and one that does not."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import aiohttp
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+from botocore.credentials import ReadOnlyCredentials
+
+from streamd.ingest.errors import (
+    AccessDeniedError,
+    MediaRejectedError,
+    MediaSourceError,
+    MediaUnavailableError,
+    StreamNotFoundError,
+    ThrottledError,
+)
+from streamd.ingest.getmedia import KinesisVideoClient, stream_address
+
+ARN = "arn:aws:kinesisvideo:us-east-1:000000000000:stream/front-door"
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class FakeService:
+    """A video endpoint that notes what it is asked."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, dict[str, Any], dict[str, str]]] = []
+        self.media: Handler = self.bring
+        self.endpoint_answer: Any = None
+
+    async def note(self, request: web.Request) -> None:
+        self.asked.append((request.path, json.loads(await request.read()), dict(request.headers)))
+
+    async def endpoint(self, request: web.Request) -> web.Response:
+        await self.note(request)
+        url = str(request.url.origin()) + "/"
+        return web.json_response(self.endpoint_answer or {"DataEndpoint": url})
+
+    async def get_media(self, request: web.Request) -> web.StreamResponse:
+        await self.note(request)
+        return await self.media(request)
+
+    async def bring(self, request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Date": "Tue, 14 Nov 2023 22:13:20 GMT"})
+        await response.prepare(request)
+        await response.write(b"one")
+        await response.write(b"two")
+        return response
+
+
+@pytest.fixture
+async def service() -> AsyncIterator[tuple[FakeService, str]]:
+    """A running service and its URL."""
+    fake = FakeService()
+    app = web.Application()
+    app.router.add_post("/getDataEndpoint", fake.endpoint)
+    app.router.add_post("/getMedia", fake.get_media)
+    async with TestServer(app) as server:
+        yield fake, str(server.make_url("/"))
+
+
+@pytest.fixture
+async def session() -> AsyncIterator[aiohttp.ClientSession]:
+    """An HTTP session."""
+    async with aiohttp.ClientSession() as opened:
+        yield opened
+
+
+async def read(client: KinesisVideoClient, stream: str = ARN) -> bytes:
+    """The whole body of one call from NOW."""
+    async with client.get_media(stream, {"StartSelectorType": "NOW"}) as media:
+        return b"".join([chunk async for chunk in media.chunks()])
+
+
+async def test_reads_a_stream(
+    service: tuple[FakeService, str], session: aiohttp.ClientSession
+) -> None:
+    """GetDataEndpoint is asked once, GetMedia each time; the answer has the server's date."""
+    fake, url = service
+    client = KinesisVideoClient(session=session, region="us-east-1", endpoint_url=url)
+    assert await read(client) == b"onetwo"
+    async with client.get_media(ARN, {"StartSelectorType": "EARLIEST"}) as media:
+        assert media.server_date == datetime(2023, 11, 14, 22, 13, 20, tzinfo=UTC)
+    assert [(path, body) for path, body, _ in fake.asked] == [
+        ("/getDataEndpoint", {"StreamName": "front-door", "APIName": "GET_MEDIA"}),
+        ("/getMedia", {"StreamName": "front-door", "StartSelector": {"StartSelectorType": "NOW"}}),
+        (
+            "/getMedia",
+            {"StreamName": "front-door", "StartSelector": {"StartSelectorType": "EARLIEST"}},
+        ),
+    ]
+    assert "Authorization" not in fake.asked[0][2]
+
+
+async def test_signs_with_credentials(
+    service: tuple[FakeService, str], session: aiohttp.ClientSession
+) -> None:
+    """With credentials every call is signed for kinesisvideo in the region."""
+    fake, url = service
+
+    async def key() -> ReadOnlyCredentials:
+        return ReadOnlyCredentials("AKIATEST", "secret", "token", None)
+
+    client = KinesisVideoClient(
+        session=session, region="eu-west-1", endpoint_url=url, credentials=key
+    )
+    await read(client)
+    for _, _, headers in fake.asked:
+        assert headers["Authorization"].startswith("AWS4-HMAC-SHA256 Credential=AKIATEST/")
+        assert "/eu-west-1/kinesisvideo/aws4_request" in headers["Authorization"]
+        assert headers["X-Amz-Security-Token"] == "token"
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "error"),
+    [
+        (404, "ResourceNotFoundException", StreamNotFoundError),
+        (401, "NotAuthorizedException", AccessDeniedError),
+        (403, "", AccessDeniedError),
+        (400, "ClientLimitExceededException", ThrottledError),
+        (400, "ConnectionLimitExceededException:http://internal", ThrottledError),
+        (429, "", ThrottledError),
+        (400, "InvalidEndpointException", MediaUnavailableError),
+        (500, "", MediaUnavailableError),
+        (302, "", MediaUnavailableError),
+        (400, "InvalidArgumentException", MediaRejectedError),
+    ],
+)
+async def test_errors(
+    service: tuple[FakeService, str],
+    session: aiohttp.ClientSession,
+    status: int,
+    code: str,
+    error: type[MediaSourceError],
+) -> None:
+    """Each answer of the service has its error, with what the service said."""
+    fake, url = service
+
+    async def refuse(request: web.Request) -> web.Response:
+        del request
+        headers = {"x-amzn-ErrorType": code} if code else {}
+        return web.json_response({"Message": "because"}, status=status, headers=headers)
+
+    fake.media = refuse
+    client = KinesisVideoClient(session=session, region="us-east-1", endpoint_url=url)
+    with pytest.raises(error, match="because") as caught:
+        await read(client)
+    assert type(caught.value) is error
+
+
+async def test_endpoint_is_asked_again_after_an_error(
+    service: tuple[FakeService, str], session: aiohttp.ClientSession
+) -> None:
+    """After a failed GetMedia the data endpoint is asked for anew."""
+    fake, url = service
+
+    async def fail(request: web.Request) -> web.Response:
+        del request
+        return web.Response(status=503, text="<html>")
+
+    client = KinesisVideoClient(session=session, region="us-east-1", endpoint_url=url)
+    fake.media = fail
+    with pytest.raises(MediaUnavailableError, match=r"HTTP \(503\)"):
+        await read(client)
+    fake.media = fake.bring
+    await read(client)
+    paths = [path for path, _, _ in fake.asked]
+    assert paths == ["/getDataEndpoint", "/getMedia"] * 2
+
+
+async def test_connection_that_breaks(
+    service: tuple[FakeService, str], session: aiohttp.ClientSession
+) -> None:
+    """A body cut off in its middle is unavailable media, after what had come."""
+    fake, url = service
+
+    async def break_off(request: web.Request) -> web.StreamResponse:
+        response = await fake.bring(request)
+        assert request.transport is not None
+        request.transport.abort()
+        return response
+
+    fake.media = break_off
+    client = KinesisVideoClient(session=session, region="us-east-1", endpoint_url=url)
+    with pytest.raises(MediaUnavailableError, match="cannot be read"):
+        await read(client)
+
+
+async def test_silence(service: tuple[FakeService, str], session: aiohttp.ClientSession) -> None:
+    """A body that is silent for too long is unavailable media."""
+    fake, url = service
+
+    gone = asyncio.Event()
+
+    async def fall_silent(request: web.Request) -> web.StreamResponse:
+        response = await fake.bring(request)
+        await gone.wait()
+        return response
+
+    fake.media = fall_silent
+    client = KinesisVideoClient(
+        session=session, region="us-east-1", endpoint_url=url, read_timeout_seconds=0.05
+    )
+    with pytest.raises(MediaUnavailableError, match="silent"):
+        await read(client)
+    gone.set()
+
+
+async def test_nobody_listens(session: aiohttp.ClientSession, unused_tcp_port: int) -> None:
+    """Without a server the stream is unavailable."""
+    client = KinesisVideoClient(
+        session=session, region="us-east-1", endpoint_url=f"http://127.0.0.1:{unused_tcp_port}"
+    )
+    with pytest.raises(MediaUnavailableError, match="cannot be read"):
+        await read(client)
+
+
+async def test_strange_data_endpoint(
+    service: tuple[FakeService, str], session: aiohttp.ClientSession
+) -> None:
+    """A data endpoint that is no URL is not called."""
+    fake, url = service
+    fake.endpoint_answer = {"DataEndpoint": "file:///etc"}
+    client = KinesisVideoClient(session=session, region="us-east-1", endpoint_url=url)
+    with pytest.raises(MediaUnavailableError, match="GetDataEndpoint answered"):
+        await read(client)
+
+
+@pytest.mark.parametrize(
+    ("stream", "address"),
+    [
+        ("front-door", {"StreamName": "front-door"}),
+        (ARN, {"StreamName": "front-door"}),
+        (f"{ARN}/1700000000123", {"StreamARN": f"{ARN}/1700000000123"}),
+    ],
+)
+def test_stream_address(stream: str, address: dict[str, str]) -> None:
+    """Only an ARN with the creation time is sent as an ARN."""
+    assert stream_address(stream) == address
