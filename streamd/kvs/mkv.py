@@ -18,11 +18,19 @@ and raises at the next call. How the input is cut into chunks never changes the 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
 
 from streamd.kvs import ebml
 from streamd.kvs.ebml import CutOffError, MkvError, element_id, uint_value, vint
+from streamd.kvs.mkv_events import (
+    Block,
+    ClusterEnd,
+    ClusterStart,
+    Event,
+    Other,
+    StreamHeader,
+    Tags,
+)
 from streamd.kvs.mkv_parts import (
     DEFAULT_TIMECODE_SCALE_NS,
     Track,
@@ -79,74 +87,6 @@ _LIMITS: Final = {
     ebml.ENCRYPTED_BLOCK: MAX_BLOCK_BYTES,
     ebml.TIMECODE: 8,
 }
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class StreamHeader:
-    """EBML header, Segment, Info and Tracks of one document have been read."""
-
-    tracks: tuple[Track, ...]
-    timecode_scale_ns: int
-    """Length of one tick of a timecode."""
-    raw: bytes
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Tags:
-    """A Tags element; a name that comes twice keeps its last value."""
-
-    values: dict[str, str]
-    raw: bytes
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ClusterStart:
-    """A Cluster begins and its timecode is known."""
-
-    timecode: int
-    """In ticks of the timecode scale."""
-    raw: bytes
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Block:
-    """A SimpleBlock or BlockGroup."""
-
-    track_number: int
-    relative_timecode: int
-    """Ticks after the cluster's timecode, -32768 to 32767."""
-    cluster_timecode: int
-    keyframe: bool
-    raw: bytes
-    _spans: tuple[tuple[int, int], ...]
-    _prefix: bytes
-
-    @property
-    def timecode(self) -> int:
-        """Ticks since the start of the Segment."""
-        return self.cluster_timecode + self.relative_timecode
-
-    @property
-    def frames(self) -> tuple[bytes, ...]:
-        """The frames in the block (more than one when laced), copied out at each access."""
-        return tuple(self._prefix + self.raw[start:end] for start, end in self._spans)
-
-
-@dataclass(frozen=True, slots=True)
-class ClusterEnd:
-    """The Cluster is over: its size is used up, or something else begins."""
-
-    raw: bytes = b""
-
-
-@dataclass(frozen=True, slots=True)
-class Other:
-    """Void, CRC-32, Cues and the like."""
-
-    raw: bytes
-
-
-Event = StreamHeader | Tags | ClusterStart | Block | ClusterEnd | Other
 
 
 class MkvParser:

@@ -22,12 +22,14 @@ from streamd.kvs.mkv import Track
 from tests.support.media import (
     EncodedPacket,
     Video,
+    demux,
     encode,
     get_media_body,
     moving_shapes,
     solid,
     to_annexb,
 )
+from tests.support.shared import MEDIA, needs_shared
 
 Event = Packet | FragmentEnded
 
@@ -376,3 +378,19 @@ def test_decoder_goes_on_after_drain() -> None:
     assert decoder.completed_fragments() == []
     assert len(run(decoder, events)) == 20
     assert len(decoder.completed_fragments()) == 2
+
+
+@needs_shared[0]
+@needs_shared[1]
+@pytest.mark.parametrize("name", ["kitten.mp4", "one_by_one_a.mp4", "people_walking.mp4"])
+def test_real_video(name: str) -> None:
+    """Every packet of a real clip becomes a frame at its time, and every fragment completes."""
+    video = demux(MEDIA / "video" / name)
+    decoder = Decoder()
+    times = [
+        frame.fragment.producer_timestamp_ms * 1_000_000 + frame.offset_ns
+        for frame in run(decoder, events_of(video, start_ms=1000))
+    ]
+    assert times == sorted((1000 + packet.pts_ms) * 1_000_000 for packet in video.packets)
+    assert decoder.stats.damaged_packets == decoder.stats.corrupt_frames == 0
+    assert len(decoder.completed_fragments()) == len(video.fragments())
