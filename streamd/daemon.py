@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import dataclasses
 import fcntl
 import logging
 import os
@@ -254,9 +255,11 @@ class Daemon:
             async with self._working_inline(setup):
                 yield
             return
-        self._supervisor = WorkerSupervisor(
-            count=count, setup_line=setup.dump(), metrics=self._metrics
-        )
+        lines = [
+            dataclasses.replace(setup, delivers_leftovers=index == 0).dump()
+            for index in range(count)
+        ]
+        self._supervisor = WorkerSupervisor(setup_lines=lines, metrics=self._metrics)
         await self._supervisor.start()
         try:
             yield

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import logging
 import sys
+from collections.abc import Sequence
 
 from streamd import metrics as metrics_module
 from streamd.metrics import Metrics
@@ -24,11 +25,10 @@ STABLE_SECONDS = 30.0
 
 
 class WorkerSupervisor:
-    """Keeps ``count`` worker processes running until :meth:`aclose`."""
+    """Keeps one worker process for each setup line running until :meth:`aclose`."""
 
-    def __init__(self, *, count: int, setup_line: str, metrics: Metrics) -> None:
-        self._count = count
-        self._setup_line = setup_line
+    def __init__(self, *, setup_lines: Sequence[str], metrics: Metrics) -> None:
+        self._setup_lines = setup_lines
         self._metrics = metrics
         self._processes: dict[int, asyncio.subprocess.Process] = {}
         self._tasks: list[asyncio.Task[None]] = []
@@ -41,7 +41,7 @@ class WorkerSupervisor:
 
     async def start(self) -> None:
         """Start all workers; returns when their processes exist."""
-        for index in range(self._count):
+        for index in range(len(self._setup_lines)):
             process = await self._spawn(index)
             task = asyncio.create_task(self._watch(index, process), name=f"worker-{index}")
             self._tasks.append(task)
@@ -84,7 +84,7 @@ class WorkerSupervisor:
         )
         self._processes[index] = process
         assert process.stdin is not None
-        process.stdin.write(self._setup_line.encode() + b"\n")
+        process.stdin.write(self._setup_lines[index].encode() + b"\n")
         return process
 
     async def _watch(self, index: int, process: asyncio.subprocess.Process) -> None:

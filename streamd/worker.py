@@ -14,7 +14,8 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -31,6 +32,7 @@ from streamd.metrics import Metrics
 from streamd.pipeline.collection_search import CollectionSearch
 from streamd.pipeline.engine import AnalysisEngine, usable_cores
 from streamd.pipeline.host import SessionHost
+from streamd.pipeline.leftovers import LeftoverDelivery
 from streamd.pipeline.session import SessionParts, SessionRunner
 from streamd.sinks.router import build_sinks
 from streamd.store import Store
@@ -65,6 +67,8 @@ class WorkerSetup:
     access_key_id: str | None = None
     """A key of this run of the daemon alone, where requests must be signed."""
     secret_access_key: str | None = None
+    delivers_leftovers: bool = True
+    """One worker of a daemon delivers what ended sessions left behind."""
 
     def dump(self) -> str:
         """Return the setup as one line; it holds secrets."""
@@ -74,6 +78,7 @@ class WorkerSetup:
                 "endpoint_url": self.endpoint_url,
                 "access_key_id": self.access_key_id,
                 "secret_access_key": self.secret_access_key,
+                "delivers_leftovers": self.delivers_leftovers,
             }
         )
 
@@ -152,13 +157,36 @@ async def run_sessions(
                 max_sessions=settings.analysis.max_sessions_per_worker,
             )
             on_wake(host.wake)
-            await host.run(stop)
+            async with _delivering_leftovers(setup, parts):
+                await host.run(stop)
         finally:
             await sinks.aclose()
             engine.close()
             for pool in (outbox_pool, store_pool):
                 pool.shutdown(wait=True)
             store.close()
+
+
+@asynccontextmanager
+async def _delivering_leftovers(setup: WorkerSetup, parts: SessionParts) -> AsyncIterator[None]:
+    if not setup.delivers_leftovers:
+        yield
+        return
+    leftovers = LeftoverDelivery(
+        settings=parts.settings,
+        store=parts.store,
+        sinks=parts.sinks,
+        metrics=parts.metrics,
+        clock=parts.clock,
+        run_store=parts.run_blocking,
+        run_outbox=parts.run_outbox,
+    )
+    task = asyncio.create_task(leftovers.run(), name="leftovers")
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
 
 
 def main() -> None:

@@ -40,7 +40,7 @@ from streamd.store.errors import NotFoundError
 if TYPE_CHECKING:
     from streamd.pipeline.session import SessionParts
 
-__all__ = ["Prepared", "prepare"]
+__all__ = ["Prepared", "prepare", "targets_of"]
 
 logger = logging.getLogger(__name__)
 
@@ -100,7 +100,7 @@ async def prepare(
         metrics=parts.metrics,
         clock=parts.clock,
         run_blocking=parts.run_outbox,
-        targets=[target for _, target in _targets(processor)],
+        targets=[target for _, target in targets_of(processor)],
         on_delivered=on_delivered,
         on_gone=on_gone,
         on_health=on_health,
@@ -175,7 +175,7 @@ async def _label_detection(
 
 
 async def _check_targets(processor: StreamProcessor, parts: SessionParts) -> None:
-    for kind, target in _targets(processor):
+    for kind, target in targets_of(processor):
         try:
             await parts.sinks.check(kind, target)
         except SinkGoneError as error:
@@ -185,7 +185,8 @@ async def _check_targets(processor: StreamProcessor, parts: SessionParts) -> Non
             logger.warning("output %s cannot be checked now: %s", target, error)
 
 
-def _targets(processor: StreamProcessor) -> list[tuple[Kind, str]]:
+def targets_of(processor: StreamProcessor) -> list[tuple[Kind, str]]:
+    """Return where the processor's results go: kind of output, and ARN or bucket."""
     definition = processor.definition
     output = definition.output
     targets: list[tuple[Kind, str]] = (
