@@ -17,7 +17,7 @@ proportion to the face: a small face scaled up has little."""
 
 # Rec. 601, the weights JPEG and most cameras use.
 _LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)
-# Mean absolute Laplacian at which sharpness is 63: a well-lit, focused face has about 12.
+# Mean absolute Laplacian at which sharpness is 63: a well-lit, focused face has about 10.
 _SHARP_AT = 8.0
 
 

@@ -99,6 +99,8 @@ def _copy(
         digest.update(chunk)
         sink.write(chunk)
         progress(file, received)
+    if file.size_bytes is not None and received < file.size_bytes:
+        raise PullError(f"{address} ended after {received} of {file.size_bytes} bytes")
     if file.sha256 is not None and digest.hexdigest() != file.sha256:
         raise PullError(
             f"{address} has sha256 {digest.hexdigest()}, expected {file.sha256}; nothing was kept"

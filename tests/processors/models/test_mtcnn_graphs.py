@@ -40,7 +40,8 @@ def _pool(x: Array, size: int, *, same: bool) -> Array:
         need = [max(0, (-(-n // 2) - 1) * 2 + size - n) for n in x.shape[:2]]
         pads = [(n // 2, n - n // 2) for n in need]
         x = np.pad(x, (*pads, (0, 0)), constant_values=-np.inf)
-    return sliding_window_view(x, (size, size), axis=(0, 1))[::2, ::2].max(axis=(-2, -1))
+    pooled: Array = sliding_window_view(x, (size, size), axis=(0, 1))[::2, ::2].max(axis=(-2, -1))
+    return pooled
 
 
 def _softmax_logit(pair: Array) -> Array:
@@ -70,8 +71,8 @@ def _onet(x: Array, w: list[Array]) -> Array:
     x = _pool(_conv(x, *w[6:9]), 2, same=True)
     flat = _conv(x, *w[9:12]).transpose(1, 0, 2).reshape(-1)
     x = _prelu(flat @ w[12] + w[13], w[14])
-    heads = [x @ w[15] + w[16], x @ w[17] + w[18], [_softmax_logit(x @ w[19] + w[20])]]
-    return np.concatenate(heads)
+    logit = _softmax_logit(x @ w[19] + w[20])
+    return np.concatenate([x @ w[15] + w[16], x @ w[17] + w[18], np.atleast_1d(logit)])
 
 
 @pytest.mark.parametrize(
