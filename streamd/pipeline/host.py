@@ -60,6 +60,7 @@ class SessionHost:
         self._run_blocking = run_blocking
         self._open_session = open_session
         self._lease_seconds = lease_seconds
+        self._renew_seconds = lease_seconds / RENEWALS_PER_LEASE
         self._max_sessions = max_sessions
         self._running: dict[str, tuple[Session, RunnableSession, asyncio.Task[None]]] = {}
         self._wake = asyncio.Event()
@@ -85,10 +86,7 @@ class SessionHost:
                 self._wake.clear()
                 try:
                     # A wake-up may mean Stop, which the renewal brings.
-                    if (
-                        woken
-                        or loop.time() - renewed_at >= self._lease_seconds / RENEWALS_PER_LEASE
-                    ):
+                    if woken or loop.time() - renewed_at >= self._renew_seconds:
                         await self._renew()
                         renewed_at = loop.time()
                     claimed = await self._claim()
@@ -108,7 +106,9 @@ class SessionHost:
         waking = asyncio.create_task(self._wake.wait(), name="host-wake")
         try:
             await asyncio.wait(
-                {waking, stopping}, timeout=POLL_SECONDS, return_when=asyncio.FIRST_COMPLETED
+                {waking, stopping},
+                timeout=min(POLL_SECONDS, self._renew_seconds),
+                return_when=asyncio.FIRST_COMPLETED,
             )
         finally:
             waking.cancel()
@@ -179,7 +179,7 @@ class SessionHost:
             runner.drain()
         tasks = {task for _, _, task in self._running.values()}
         while tasks:
-            _, tasks = await asyncio.wait(tasks, timeout=self._lease_seconds / RENEWALS_PER_LEASE)
+            _, tasks = await asyncio.wait(tasks, timeout=self._renew_seconds)
             if tasks:
                 try:
                     await self._renew()

@@ -1,0 +1,207 @@
+"""Sessions of a worker: claimed, renewed, stopped, lost and drained, on a real store."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from streamd.clock import SystemClock
+from streamd.lifecycle import Event, Status
+from streamd.pipeline.host import SessionHost
+from streamd.resources import (
+    FaceSearchSettings,
+    KinesisOutput,
+    StartRequest,
+    StreamProcessorDefinition,
+)
+from streamd.store import ClaimedSession, Store
+
+ACCOUNT = "000000000000"
+LEASE_SECONDS = 0.4
+
+
+class FakeSession:
+    """A session that notes what it is told and ends when told to end."""
+
+    def __init__(self, claim: ClaimedSession, store: Store) -> None:
+        self.claim = claim
+        self.told: list[str] = []
+        self._store = store
+        self._end = asyncio.Event()
+
+    async def run(self) -> None:
+        await self._end.wait()
+        session = self.claim.session
+        if self.told[-1] == "stop":
+            await asyncio.to_thread(
+                self._store.report, session.session_id, session.epoch, Event.SESSION_ENDED
+            )
+        elif self.told[-1] == "drain":
+            await asyncio.to_thread(self._store.release_session, session.session_id, session.epoch)
+
+    def request_stop(self) -> None:
+        self._tell("stop")
+
+    def drain(self) -> None:
+        self._tell("drain")
+
+    def lose(self) -> None:
+        self._tell("lose")
+
+    def _tell(self, what: str) -> None:
+        self.told.append(what)
+        self._end.set()
+
+
+class Worker:
+    """A host on its own task."""
+
+    def __init__(self, name: str, store: Store) -> None:
+        self.sessions: list[FakeSession] = []
+        self._stop = asyncio.Event()
+        self.host = SessionHost(
+            owner=name,
+            store=store,
+            run_blocking=_run_blocking,
+            open_session=lambda claim: self._open(claim, store),
+            lease_seconds=LEASE_SECONDS,
+            max_sessions=100,
+        )
+        self.task = asyncio.create_task(self.host.run(self._stop))
+
+    def _open(self, claim: ClaimedSession, store: Store) -> FakeSession:
+        session = FakeSession(claim, store)
+        self.sessions.append(session)
+        return session
+
+    async def drain(self) -> None:
+        self._stop.set()
+        await self.task
+
+
+def _run_blocking(function: Callable[..., Any], *args: object) -> Awaitable[Any]:
+    return asyncio.to_thread(function, *args)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    """An empty store."""
+    opened = Store(f"sqlite:///{tmp_path / 'store.sqlite'}", clock=SystemClock())
+    opened.migrate()
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+async def workers(store: Store) -> AsyncIterator[Callable[[str], Worker]]:
+    """Makes workers and ends those still running."""
+    made: list[Worker] = []
+
+    def make(name: str) -> Worker:
+        made.append(Worker(name, store))
+        return made[-1]
+
+    yield make
+    for worker in made:
+        if not worker.task.done():
+            await worker.drain()
+
+
+def _start(store: Store, name: str) -> None:
+    store.create_stream_processor(
+        account_id=ACCOUNT,
+        name=name,
+        arn=f"arn:aws:rekognition:us-east-1:{ACCOUNT}:streamprocessor/{name}",
+        definition=StreamProcessorDefinition(
+            input_arn="arn:in",
+            output=KinesisOutput(arn="arn:out"),
+            settings=FaceSearchSettings(collection_id="c"),
+            role_arn="arn:role",
+        ),
+        tags={},
+        limit=100,
+    )
+    store.start_session(ACCOUNT, name, StartRequest(), limit=100)
+
+
+async def _until(fact: Callable[[], bool]) -> None:
+    async with asyncio.timeout(10):
+        while not fact():  # noqa: ASYNC110  # facts of other processes have no event
+            await asyncio.sleep(0.01)
+
+
+async def test_started_session_is_claimed(store: Store, workers: Callable[[str], Worker]) -> None:
+    """A worker finds a session in the store and runs it."""
+    _start(store, "a")
+    worker = workers("w1")
+    await _until(lambda: len(worker.sessions) == 1)
+    assert worker.sessions[0].claim.processor.name == "a"
+    assert worker.sessions[0].claim.session.epoch == 1
+
+
+async def test_leases_are_renewed(store: Store, workers: Callable[[str], Worker]) -> None:
+    """A session that is held stays held, longer than a lease."""
+    _start(store, "a")
+    first, second = workers("w1"), workers("w2")
+    await _until(lambda: len(first.sessions) + len(second.sessions) == 1)
+    await asyncio.sleep(2 * LEASE_SECONDS)
+    assert len(first.sessions) + len(second.sessions) == 1
+
+
+async def test_stop_reaches_the_session(store: Store, workers: Callable[[str], Worker]) -> None:
+    """StopStreamProcessor is told at the wake-up, and the end is reported."""
+    _start(store, "a")
+    worker = workers("w1")
+    await _until(lambda: len(worker.sessions) == 1)
+    store.request_stop(ACCOUNT, "a")
+    worker.host.wake()
+    await _until(lambda: store.stream_processor(ACCOUNT, "a").status is Status.STOPPED)
+    assert worker.sessions[0].told == ["stop"]
+    await _until(lambda: worker.host.session_count == 0)
+
+
+async def test_deleted_processor_ends_its_session_unwritten(
+    store: Store, workers: Callable[[str], Worker]
+) -> None:
+    """A session whose processor is gone is lost: it may write nothing more."""
+    _start(store, "a")
+    worker = workers("w1")
+    await _until(lambda: len(worker.sessions) == 1)
+    store.delete_stream_processor(ACCOUNT, "a")
+    worker.host.wake()
+    await _until(lambda: worker.sessions[0].told == ["lose"])
+
+
+async def test_silent_worker_loses_its_session_to_another(
+    store: Store, workers: Callable[[str], Worker]
+) -> None:
+    """A worker that does not renew is replaced; the new claim has a higher epoch."""
+    _start(store, "a")
+    first = workers("w1")
+    await _until(lambda: len(first.sessions) == 1)
+    first.task.cancel()
+    first.host._running.clear()  # as a killed process leaves it: leased, and nobody renews
+    await asyncio.gather(first.task, return_exceptions=True)
+    second = workers("w2")
+    await _until(lambda: len(second.sessions) == 1)
+    assert second.sessions[0].claim.session.epoch == 2
+
+
+async def test_drained_worker_hands_over_at_once(
+    store: Store, workers: Callable[[str], Worker]
+) -> None:
+    """Draining releases the sessions: the next worker does not wait for the lease."""
+    for name in ("a", "b", "c"):
+        _start(store, name)
+    first = workers("w1")
+    await _until(lambda: len(first.sessions) == 3)
+    await first.drain()
+    assert [session.told for session in first.sessions] == [["drain"]] * 3
+    assert all(
+        (session := store.session(ACCOUNT, name)) is not None and session.owner is None
+        for name in ("a", "b", "c")
+    )
