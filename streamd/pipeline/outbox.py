@@ -17,16 +17,19 @@ from __future__ import annotations
 
 import contextlib
 import json
-import logging
-import os
-import sqlite3
 import threading
-import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from streamd.pipeline.errors import SessionError
+from streamd.pipeline.outbox_file import (
+    OutboxError,
+    leftover_outboxes,
+    open_outbox_file,
+    outbox_path,
+    shrink,
+    storage_errors,
+)
 from streamd.records.items import OutboxItem
 
 __all__ = [
@@ -38,44 +41,8 @@ __all__ = [
     "outbox_path",
 ]
 
-logger = logging.getLogger(__name__)
-
-_SUFFIX = ".sqlite"
-_SCHEMA_VERSION = 1
-_BUSY_SECONDS = 5.0
 _ITEM_OVERHEAD_BYTES = 200
 """Row, page share and attributes of an item, for the bound."""
-_SHRINK_BYTES = 16 * 1024 * 1024
-"""An empty outbox larger than this gives its space back."""
-
-_SCHEMA = """
-CREATE TABLE items (
-    seq INTEGER PRIMARY KEY,
-    size INTEGER NOT NULL,
-    kind TEXT NOT NULL,
-    target TEXT NOT NULL,
-    key TEXT NOT NULL,
-    content_type TEXT NOT NULL,
-    attributes TEXT NOT NULL,
-    body BLOB NOT NULL
-);
-CREATE TABLE fragments (
-    after_seq INTEGER PRIMARY KEY,  -- the fragment is delivered once this item is
-    fragment TEXT NOT NULL
-);
-CREATE TABLE owner (
-    id INTEGER PRIMARY KEY CHECK (id = 1),
-    token TEXT NOT NULL,
-    session_id TEXT,
-    last_fragment TEXT,
-    delivered_fragment TEXT,
-    state BLOB
-);
-"""
-
-
-class OutboxError(SessionError):
-    """The outbox cannot be read or written: disk full, read-only, damaged while open."""
 
 
 class OutboxTakenError(OutboxError):
@@ -102,8 +69,8 @@ class Outbox:
         self._room = threading.Condition(self._lock)
         self._token = uuid.uuid4().hex
         self._on_append: Callable[[], None] | None = None
-        with _storage_errors(path):
-            self._db = _open(path)
+        with storage_errors(path):
+            self._db = open_outbox_file(path)
             with self._transaction():
                 self._db.execute(
                     "INSERT INTO owner (id, token) VALUES (1, ?)"
@@ -185,7 +152,7 @@ class Outbox:
         """
         batch: list[tuple[int, OutboxItem]] = []
         size = 0
-        with self._lock, _storage_errors(self._path):
+        with self._lock, storage_errors(self._path):
             rows = self._db.execute("SELECT * FROM items ORDER BY seq LIMIT ?", (limit,))
             for row in rows:
                 size += row[1]
@@ -214,7 +181,7 @@ class Outbox:
             self._bytes -= size
             self._room.notify_all()
             if self._items == 0:
-                self._shrink()
+                shrink(self._db)
         return self.delivered_fragment()
 
     def last_fragment(self) -> str | None:
@@ -227,7 +194,7 @@ class Outbox:
 
     def state(self) -> bytes | None:
         """Return the session's state as last appended."""
-        with self._lock, _storage_errors(self._path):
+        with self._lock, storage_errors(self._path):
             row = self._db.execute("SELECT state FROM owner").fetchone()
         return None if row[0] is None else bytes(row[0])
 
@@ -284,22 +251,13 @@ class Outbox:
         return int(row[0])
 
     def _owner_field(self, name: str) -> str | None:
-        with self._lock, _storage_errors(self._path):
+        with self._lock, storage_errors(self._path):
             row = self._db.execute(f"SELECT {name} FROM owner").fetchone()  # noqa: S608  # our own names
         return None if row[0] is None else str(row[0])
 
-    def _shrink(self) -> None:
-        pages = self._db.execute("PRAGMA freelist_count").fetchone()[0]
-        page_bytes = self._db.execute("PRAGMA page_size").fetchone()[0]
-        if pages * page_bytes > _SHRINK_BYTES:
-            with contextlib.suppress(sqlite3.OperationalError):
-                # A busy or full disk: the next time will do.
-                # A script is run to its end; one execute would free a single page.
-                self._db.executescript("PRAGMA incremental_vacuum")
-
     @contextlib.contextmanager
     def _writing(self) -> Iterator[None]:
-        with self._lock, _storage_errors(self._path), self._transaction():
+        with self._lock, storage_errors(self._path), self._transaction():
             row = self._db.execute("SELECT token FROM owner").fetchone()
             if row[0] != self._token:
                 raise OutboxTakenError(f"outbox {self._path.name} was opened by another process")
@@ -316,95 +274,6 @@ class Outbox:
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
             raise
-
-
-def outbox_path(directory: Path, processor_name: str) -> Path:
-    """Return the file of a stream processor's outbox."""
-    return directory / f"{processor_name}{_SUFFIX}"
-
-
-def leftover_outboxes(directory: Path) -> list[str]:
-    """Return the names of stream processors whose outbox holds undelivered items.
-
-    Opens nothing for writing and takes nothing over. A file that cannot be read is listed too:
-    opening it will move it aside.
-    """
-    names = []
-    for path in sorted(directory.glob(f"*{_SUFFIX}")):
-        try:
-            with contextlib.closing(sqlite3.connect(path, timeout=_BUSY_SECONDS)) as db:
-                if db.execute("SELECT 1 FROM items LIMIT 1").fetchone() is None:
-                    continue
-        except sqlite3.Error as error:
-            logger.warning("outbox %s cannot be looked into: %s", path.name, error)
-        names.append(path.name.removesuffix(_SUFFIX))
-    return names
-
-
-def _open(path: Path) -> sqlite3.Connection:
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    try:
-        return _open_once(path)
-    except sqlite3.OperationalError:
-        # Locked, full, read-only: the file itself may be fine.
-        raise
-    except sqlite3.DatabaseError as error:
-        _move_aside(path, error)
-        return _open_once(path)
-
-
-def _open_once(path: Path) -> sqlite3.Connection:
-    # SQLite gives its own files beside it the same rights.
-    with contextlib.suppress(FileExistsError):
-        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
-    db = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
-    try:
-        _prepare(db, path)
-    except BaseException:
-        db.close()
-        raise
-    return db
-
-
-def _prepare(db: sqlite3.Connection, path: Path) -> None:
-    problem = db.execute("PRAGMA quick_check(1)").fetchone()[0]
-    if problem != "ok":
-        raise sqlite3.DatabaseError(problem)
-    version = db.execute("PRAGMA user_version").fetchone()[0]
-    if version > _SCHEMA_VERSION:
-        raise OutboxError(f"outbox {path.name} was written by a newer streamd (form {version})")
-    if version == 0:
-        db.execute("PRAGMA auto_vacuum = INCREMENTAL")
-    db.execute("PRAGMA journal_mode = WAL")
-    db.execute("PRAGMA synchronous = NORMAL")
-    db.execute(f"PRAGMA journal_size_limit = {_SHRINK_BYTES}")
-    if version == 0:
-        db.executescript(
-            f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version = {_SCHEMA_VERSION}; COMMIT;"
-        )
-
-
-def _move_aside(path: Path, error: sqlite3.Error) -> None:
-    stamp = int(time.time())
-    for suffix in ("", "-wal", "-shm"):
-        file = path.with_name(path.name + suffix)
-        if file.exists():
-            file.rename(path.with_name(f"{path.name}.damaged-{stamp}{suffix}"))
-    logger.error(
-        "outbox %s is damaged (%s): moved aside as %s.damaged-%d, undelivered results are in there",
-        path.name,
-        error,
-        path.name,
-        stamp,
-    )
-
-
-@contextlib.contextmanager
-def _storage_errors(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except (sqlite3.Error, OSError) as error:
-        raise OutboxError(f"outbox {path.name}: {error}") from error
 
 
 def _to_row(item: OutboxItem) -> tuple[int, str, str, str, str, str, bytes]:

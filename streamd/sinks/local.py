@@ -34,6 +34,8 @@ _MAX_NAME_BYTES = 255
 """Longest name of a file on the usual file systems (NAME_MAX)."""
 _MAX_KEY_BYTES = 1024
 """Longest object key (Amazon S3 User Guide, "Creating object key names")."""
+_DRAFT_SECONDS = 3600
+"""No object takes this long to write."""
 _NEVER_WILL = frozenset(
     {errno.EEXIST, errno.EINVAL, errno.EISDIR, errno.ENAMETOOLONG, errno.ENOTDIR}
 )
@@ -49,7 +51,8 @@ class LocalSink(BlockingSink):
         self._clock = clock
 
     async def open(self) -> None:
-        """See :meth:`Sink.open`."""
+        """See :meth:`Sink.open`; removes drafts that killed processes left behind."""
+        await self.run(self._remove_old_drafts)
 
     async def deliver(self, items: Sequence[OutboxItem]) -> None:
         """See :meth:`Sink.deliver`."""
@@ -101,6 +104,14 @@ class LocalSink(BlockingSink):
                 "Timestamp": f"{now:%Y-%m-%dT%H:%M:%S}.{now.microsecond // 1000:03d}Z",
             }
         )
+
+    def _remove_old_drafts(self) -> None:
+        oldest = self._clock.epoch() - _DRAFT_SECONDS
+        for draft in (self._directory / "tmp").glob("*"):
+            # Younger ones may be another worker's, being written.
+            with contextlib.suppress(OSError):
+                if draft.stat().st_mtime < oldest:
+                    draft.unlink()
 
     def _put_object(self, item: OutboxItem) -> None:
         path = object_path(self._directory / "s3", item.target, item.key)

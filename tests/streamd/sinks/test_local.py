@@ -150,6 +150,25 @@ async def test_a_draft_is_removed_when_the_disk_is_full(
     assert files_in(tmp_path) == {}
 
 
+async def test_drafts_of_killed_processes_are_removed(tmp_path: Path) -> None:
+    """An hour later nobody writes them any more; young ones may be another worker's."""
+    drafts = tmp_path / "tmp"
+    drafts.mkdir()
+    now = 1700000100.0
+    for name, age in (("old", 7200), ("young", 60)):
+        (drafts / name).write_bytes(b"half")
+        os.utime(drafts / name, (now - age, now - age))
+
+    class Clock(SystemClock):
+        def epoch(self) -> float:
+            return now
+
+    sink = LocalSink(tmp_path, clock=Clock())
+    await sink.open()
+    await sink.aclose()
+    assert files_in(tmp_path) == {"tmp/young": b"half"}
+
+
 @pytest.mark.parametrize("target", [STREAM_ARN, TOPIC_ARN, "my-bucket"])
 async def test_usable_names_pass_the_check(sink: LocalSink, target: str) -> None:
     """Local files come by themselves: any name will do."""
