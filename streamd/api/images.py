@@ -19,12 +19,13 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 from PIL.ImageFile import ImageFile
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 
 from processors.picture import ArrayPicture
+from streamd.api.image_files import JPEG_MAGIC, PNG_MAGIC, UPRIGHT, bare_jpeg, bare_png
 from streamd.api.refusals import (
     image_format,
     image_too_large,
@@ -45,8 +46,16 @@ MAX_PIXELS = 64_000_000
 _COMFORTABLE_SIDE_PX = 3072
 """A JPEG of twice this size or more is decoded at a half, a quarter or an eighth."""
 
-_JPEG_MAGIC = b"\xff\xd8\xff"
-_PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""What makes a picture of an EXIF orientation upright."""
 
 RunBlocking = Callable[..., Awaitable[Any]]
 
@@ -121,8 +130,17 @@ def decode_image(data: bytes) -> ArrayPicture:
             ``InvalidParameterException`` for an image of less than 80 pixels a side.
 
     """
+    orientation = UPRIGHT
     with _pillow_errors():
-        image = _open(data)
+        # The two classes themselves, not Image.open: no other format's parser sees these
+        # bytes, and the size is judged here instead of by Pillow's warning.
+        if data.startswith(JPEG_MAGIC):
+            bare, orientation = bare_jpeg(data)
+            image: ImageFile = JpegImageFile(io.BytesIO(bare))
+        elif data.startswith(PNG_MAGIC):
+            image = PngImageFile(io.BytesIO(bare_png(data)))
+        else:
+            raise image_format()
     width, height = image.size
     if width * height > MAX_PIXELS:
         raise image_too_large(f"{width} x {height} pixels are more than {MAX_PIXELS}.")
@@ -133,26 +151,15 @@ def decode_image(data: bytes) -> ArrayPicture:
     with _pillow_errors():
         if isinstance(image, JpegImageFile):
             image.draft("RGB", (_COMFORTABLE_SIDE_PX, _COMFORTABLE_SIDE_PX))
-            # Orientation is applied to JPEG only: "PNG images are not rotated".
-            upright = ImageOps.exif_transpose(image)
-        else:
-            image.load()
-            upright = image
-        return ArrayPicture(np.asarray(_to_rgb(upright), dtype=np.uint8))
+        rgb = _to_rgb(image)
+        # Only a JPEG's orientation is applied: "PNG images are not rotated".
+        if (turn := _TURNS.get(orientation)) is not None:
+            rgb = rgb.transpose(turn)
+        return ArrayPicture(np.asarray(rgb, dtype=np.uint8))
 
 
 def _load(data: bytes) -> LoadedImage:
     return LoadedImage(picture=decode_image(data), digest=hashlib.sha256(data).digest())
-
-
-def _open(data: bytes) -> ImageFile:
-    # The two classes themselves, not Image.open: no other format's parser sees these bytes,
-    # and the size is judged here instead of by Pillow's warning.
-    if data.startswith(_JPEG_MAGIC):
-        return JpegImageFile(io.BytesIO(data))
-    if data.startswith(_PNG_MAGIC):
-        return PngImageFile(io.BytesIO(data))
-    raise image_format()
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:

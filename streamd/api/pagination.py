@@ -62,7 +62,11 @@ def read_token(scope: str, token: str | None) -> str | None:
         if digit == 0:
             raise invalid_token()
         characters.append(_ALPHABET[digit - 1])
-    return "".join(reversed(characters))
+    after = "".join(reversed(characters))
+    # Base 85 has spellings that decode to the same bytes; only one of them is ours.
+    if write_token(scope, after) != token:
+        raise invalid_token()
+    return after
 
 
 def _check(scope: str, packed: bytes) -> bytes:
