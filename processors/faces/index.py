@@ -77,7 +77,8 @@ class FaceIndex:
             squares = self._squares[start : start + _BLOCK_ROWS]
             products = queries @ self._vectors[start : start + _BLOCK_ROWS].T
             distances = squares - 2 * products + query_squares[:, None]
-            longest = float(squares.max())
+            # Rows of NaN (deleted faces) match nothing and must not hide the others.
+            longest = float(np.fmax.reduce(squares))
             for own, row, square in zip(found, distances, query_squares, strict=True):
                 slack = _ROUNDING * (longest + float(square))
                 border = max_distance**2
