@@ -47,7 +47,6 @@ __all__ = [
     "aws_errors",
     "create_client",
     "fixed_key",
-    "is_transient_code",
 ]
 
 _CONNECT_TIMEOUT_SECONDS = 5
@@ -215,11 +214,6 @@ def aws_errors() -> Iterator[None]:
         raise AwsRejectedError(str(error), code=type(error).__name__) from error
     except BotoCoreError as error:
         raise AwsUnavailableError(str(error), code=type(error).__name__) from error
-
-
-def is_transient_code(code: str) -> bool:
-    """Return whether an error code means that the same request may work later."""
-    return code in _TRANSIENT_CODES
 
 
 def _from_answer(error: ClientError) -> AwsError:

@@ -8,9 +8,8 @@ What the library does when brokers die, and what is made of it here:
 
 - An idempotent producer never gives up. After ``delivery_timeout_seconds`` we report the sink as
   unavailable, but keep waiting for the records handed over: sending them anew would double them.
-- ``start()`` fails at once when nobody listens: it is called again with the next delivery.
-- ``stop()`` waits for records that cannot leave: it gets a few seconds, then is cut off.
-- A record the broker refuses leaves a gap in the producer's numbering: it is replaced.
+- A record the broker refuses leaves a gap in the producer's numbering: the producer is replaced.
+- It waits for a topic that was deleted as for one that moves: after a time-out we look.
 """
 
 from __future__ import annotations
@@ -19,7 +18,6 @@ import asyncio
 import contextlib
 import logging
 import re
-import ssl
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -27,9 +25,9 @@ from aiokafka import AIOKafkaProducer
 from aiokafka import errors as kafka_errors
 
 from streamd.config import KafkaSettings
-from streamd.errors import ConfigError
 from streamd.records.items import EVENT_ID, SUBJECT, OutboxItem
 from streamd.sinks.errors import SinkError, SinkGoneError, SinkRejectedError, SinkUnavailableError
+from streamd.sinks.kafka_producer import KafkaConnection
 from streamd.sinks.targets import (
     stream_denied,
     stream_missing,
@@ -43,14 +41,9 @@ __all__ = ["KafkaSink"]
 
 logger = logging.getLogger(__name__)
 
-_STOP_SECONDS = 3.0
-_MAX_REQUEST_SECONDS = 15.0
 _TOPIC_SECONDS = 5.0
 """How long a topic may take to appear: one created by asking for it has no leader at first."""
 _TOPIC_RETRY_SECONDS = 0.1
-_BATCH_BYTES = 256 * 1024
-"""Records gathered per partition while a request is under way."""
-_HEADER_ROOM_BYTES = 64 * 1024
 _TOPIC = re.compile(r"(?!\.{1,2}$)[a-zA-Z0-9._-]{1,249}")
 
 _TOO_LARGE = (kafka_errors.MessageSizeTooLargeError, kafka_errors.RecordListTooLargeError)
@@ -75,12 +68,9 @@ class KafkaSink:
         self.name = "kafka"
         self._settings = settings
         self._timeout = settings.delivery_timeout_seconds
-        self._ssl = _ssl_context(settings)
-        self._lock = asyncio.Lock()
-        self._producer: AIOKafkaProducer | None = None  # set while connected, under the lock
+        self._connection = KafkaConnection(settings)
         self._handed_over: dict[int, tuple[OutboxItem, Future]] = {}
         """By identity: items given to the producer whose fate is open."""
-        self._retiring: set[asyncio.Task[None]] = set()
 
     async def open(self) -> None:
         """See :meth:`Sink.open`: connects with the first delivery or check."""
@@ -108,16 +98,14 @@ class KafkaSink:
         """See :meth:`Sink.check`. A broker that creates topics by itself creates it now."""
         try:
             async with asyncio.timeout(self._timeout):
-                producer = await self._connected()
+                producer = await self._connection.producer()
                 await self._find_topic(producer, target)
         except TimeoutError as error:
             raise SinkUnavailableError("Kafka does not answer") from error
 
     async def aclose(self) -> None:
         """See :meth:`Sink.aclose`. What was handed over gets a last few seconds."""
-        self._retire()
-        if self._retiring:
-            await asyncio.wait(self._retiring)
+        await self._connection.aclose()
 
     def _topic(self, target: str) -> str:
         if target.split(":")[2:3] == ["sns"]:
@@ -141,7 +129,7 @@ class KafkaSink:
         held = self._handed_over.get(id(item))
         if held is not None:
             return held[1]
-        producer = await self._connected()
+        producer = await self._connection.producer()
         topic = await self._find_topic(producer, item.target)
         try:
             with _kafka_errors(item.target):
@@ -151,7 +139,7 @@ class KafkaSink:
         except SinkUnavailableError as error:
             if not isinstance(error.__cause__, kafka_errors.KafkaTimeoutError):
                 # Not merely full of records that wait: a producer that has failed stays so.
-                self._retire()
+                self._connection.retire()
             raise
         # The item is kept along: its identity is not given to another one meanwhile.
         self._handed_over[id(item)] = (item, future)
@@ -171,7 +159,7 @@ class KafkaSink:
         answer: SinkError = SinkUnavailableError(f"no acknowledgement within {self._timeout:g} s")
         try:
             async with asyncio.timeout(_TOPIC_SECONDS):
-                producer = await self._connected()
+                producer = await self._connection.producer()
                 for target in dict.fromkeys(item.target for item in items):
                     await self._find_topic(producer, target)
         except SinkGoneError as error:
@@ -207,7 +195,7 @@ class KafkaSink:
         if failed:
             logger.debug("kafka refused records", extra={"errors": repr(failed)})
             # Numbers of refused records are missing in the broker's sequence.
-            self._retire()
+            self._connection.retire()
         for position, error in failed.items():
             if isinstance(error, _DENIED):
                 gone = _denied(items[position].target)
@@ -237,66 +225,6 @@ class KafkaSink:
             logger.debug("record stays for the next delivery: %s", error)
         else:
             settled.add(position)
-
-    async def _connected(self) -> AIOKafkaProducer:
-        async with self._lock:
-            if self._producer is None:
-                self._producer = await self._start()
-            return self._producer
-
-    async def _start(self) -> AIOKafkaProducer:
-        settings = self._settings
-        password = settings.sasl_password
-        producer = AIOKafkaProducer(
-            bootstrap_servers=settings.bootstrap_servers,
-            client_id="streamd",
-            enable_idempotence=True,
-            acks="all",
-            compression_type=None if settings.compression_type == "none" else "gzip",
-            max_batch_size=_BATCH_BYTES,
-            max_request_size=settings.max_record_bytes + _HEADER_ROOM_BYTES,
-            request_timeout_ms=int(min(self._timeout, _MAX_REQUEST_SECONDS) * 1000),
-            security_protocol=settings.security_protocol,
-            ssl_context=self._ssl,
-            sasl_mechanism=settings.sasl_mechanism,
-            sasl_plain_username=settings.sasl_username,
-            sasl_plain_password=password.get_secret_value() if password else None,
-        )
-        try:
-            await producer.start()
-        except (kafka_errors.KafkaError, OSError, asyncio.CancelledError) as error:
-            # Cancelled by our own time-out too: the half-started producer goes in any case.
-            self._stop_later(producer)
-            if isinstance(error, asyncio.CancelledError):
-                raise
-            raise SinkUnavailableError(f"Kafka cannot be reached: {error}") from error
-        return producer
-
-    def _retire(self) -> None:
-        """Take the producer out of use; the next delivery starts another."""
-        producer, self._producer = self._producer, None
-        if producer is not None:
-            self._stop_later(producer)
-
-    def _stop_later(self, producer: AIOKafkaProducer) -> None:
-        task = asyncio.create_task(_stop(producer), name="kafka-producer-stop")
-        self._retiring.add(task)
-        task.add_done_callback(self._retiring.discard)
-
-
-async def _stop(producer: AIOKafkaProducer) -> None:
-    """Stop a producer within bounds; with the brokers away its own stop() never ends."""
-    try:
-        async with asyncio.timeout(_STOP_SECONDS):
-            await producer.stop()
-    except (TimeoutError, kafka_errors.KafkaError, OSError) as error:
-        logger.warning("kafka producer did not stop by itself: %r", error)
-        sender = producer._sender.sender_task  # noqa: SLF001  # no public way to end it
-        if sender is not None:
-            sender.cancel()
-        with contextlib.suppress(TimeoutError, kafka_errors.KafkaError, OSError):
-            async with asyncio.timeout(_STOP_SECONDS):
-                await producer.client.close()
 
 
 @contextlib.contextmanager
@@ -332,15 +260,3 @@ def _missing(target: str) -> SinkGoneError:
 
 def _denied(target: str) -> SinkGoneError:
     return topic_denied() if target.split(":")[2:3] == ["sns"] else stream_denied()
-
-
-def _ssl_context(settings: KafkaSettings) -> ssl.SSLContext | None:
-    if "SSL" not in settings.security_protocol.split("_"):
-        return None
-    try:
-        context = ssl.create_default_context(cafile=settings.ssl_cafile)
-        if settings.ssl_certfile is not None:
-            context.load_cert_chain(settings.ssl_certfile, settings.ssl_keyfile)
-    except OSError as error:
-        raise ConfigError(f"'kafka' TLS files cannot be loaded: {error}") from error
-    return context
