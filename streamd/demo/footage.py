@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import cast
 
 import av
 import numpy as np
@@ -82,7 +81,7 @@ def make_footage(
     """
     total = sum(round(scene.seconds * FRAME_RATE) for scene in SCENES)
     with av.open(str(path), "w") as container:
-        stream = cast(av.VideoStream, container.add_stream("libx264", rate=FRAME_RATE))
+        stream = container.add_stream("libx264", rate=FRAME_RATE)
         stream.width, stream.height, stream.pix_fmt = WIDTH_PX, HEIGHT_PX, "yuv420p"
         stream.gop_size = KEYFRAME_FRAMES
         stream.options = {"preset": "ultrafast", "crf": "24", "sc_threshold": "0"}
@@ -109,9 +108,7 @@ def _frames() -> Iterator[Planes]:
             planes = _view(scene, index / (count - 1))
             if before is not None and index < FADE_FRAMES:
                 share = (index + 1) / (FADE_FRAMES + 1)
-                y, u, v = (
-                    Image.blend(a, b, share) for a, b in zip(before, planes, strict=True)
-                )
+                y, u, v = (Image.blend(a, b, share) for a, b in zip(before, planes, strict=True))
                 planes = (y, u, v)
             yield planes
         before = planes
