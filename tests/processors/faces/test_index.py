@@ -119,3 +119,12 @@ def test_queries_of_another_size_are_refused() -> None:
     """Vectors of another pack cannot be searched for."""
     with pytest.raises(ValueError, match=r"shape \(q, 2\), got \(1, 3\)"):
         FaceIndex(ROWS).search(_query(1, 2, 3), limit=1, max_distance=1)
+
+
+def test_rows_of_nan_hide_nothing() -> None:
+    """A row without numbers, as deleted faces leave, matches nothing and hides no other."""
+    vectors = np.array([[1, 0], [np.nan, np.nan], [1, 0.5]], dtype=np.float32)
+    assert FaceIndex(vectors).search(vectors[:1], limit=3, max_distance=1.0) == [
+        [(0, 0.0), (2, 0.5)]
+    ]
+    assert FaceIndex(vectors[1:2]).search(vectors[:1], limit=3, max_distance=1.0) == [[]]
