@@ -164,7 +164,7 @@ def collection_must_exist(collection_id: str) -> Iterator[None]:
 
 @contextmanager
 def model_problems() -> Iterator[None]:
-    """Turn a face pack that cannot be loaded into an answer that says what to do.
+    """Turn a model pack that cannot be loaded into an answer that says what to do.
 
     ``ResourceNotReadyException`` is a modelled 400: SDKs raise it at once, where a 500 would
     be tried again and its text lost.
@@ -172,9 +172,9 @@ def model_problems() -> Iterator[None]:
     try:
         yield
     except ModelError as error:
-        raise ServiceError("ResourceNotReadyException", f"Faces are not available: {error}") from (
-            error
-        )
+        raise ServiceError(
+            "ResourceNotReadyException", f"The models are not available: {error}"
+        ) from error
 
 
 def _in_use(text: str) -> ServiceError:

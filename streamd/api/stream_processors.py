@@ -21,6 +21,7 @@ from streamd.api.pagination import read_token, write_token
 from streamd.api.refusals import (
     cannot_delete,
     invalid_parameter,
+    model_problems,
     name_in_use,
     not_stoppable,
     processor_limit,
@@ -164,7 +165,8 @@ class StreamProcessors:
         settings = definition.settings
         if self._missing_labels is None or not isinstance(settings, ConnectedHomeSettings):
             return
-        problem: str | None = await self._run_analysis(self._missing_labels, settings.labels)
+        with model_problems():
+            problem: str | None = await self._run_analysis(self._missing_labels, settings.labels)
         if problem is not None:
             raise invalid_parameter(problem)
 

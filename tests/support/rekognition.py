@@ -22,6 +22,7 @@ from botocore.config import Config
 from numpy.typing import NDArray
 from prometheus_client import CollectorRegistry
 
+from processors.errors import ModelError
 from processors.faces.analyzer import FaceAnalyzer
 from processors.geometry import WHOLE_PICTURE, Box, Point
 from processors.picture import Picture
@@ -34,11 +35,13 @@ from streamd.lifecycle import Event
 from streamd.metrics import Metrics
 from streamd.pipeline.collection_search import CollectionSearch
 from streamd.pipeline.scheduler import StreamProcessorScheduler
+from streamd.protocol.sigv4 import Verifier, auth_middleware
 from streamd.store import Store
 from streamd.store.vectors import CollectionVectors
 
 MAX_BODY_BYTES = 8 * 1024 * 1024
 ACCOUNT = "000000000000"
+KEY_ID, SECRET = "AKIDEXAMPLE", "secret"
 
 
 class ScriptedAnalyzer:
@@ -131,6 +134,8 @@ class Endpoint:
     api: RekognitionApi
     missing_labels: dict[str, str] = field(default_factory=dict)
     """Label → why it cannot be detected."""
+    model_errors: list[ModelError] = field(default_factory=list)
+    """What looking for labels raises."""
 
     def bring_to_running(self, name: str) -> None:
         """Do what a worker does: claim the session and open the input."""
@@ -166,7 +171,10 @@ class _Loop:
 
 
 def open_endpoint(
-    directory: Path, *, load_analyzer: Callable[[], Any] | None
+    directory: Path,
+    *,
+    load_analyzer: Callable[[], Any] | None,
+    verifier: Verifier | None = None,
 ) -> Iterator[Endpoint]:
     """Serve the API from ``directory`` until the generator is closed."""
     pool = concurrent.futures.ThreadPoolExecutor(2)
@@ -180,6 +188,13 @@ def open_endpoint(
     scripted = ScriptedAnalyzer()
     bucket = Bucket()
     missing: dict[str, str] = {}
+    model_errors: list[ModelError] = []
+
+    def missing_labels(labels: tuple[str, ...]) -> str | None:
+        for error in model_errors:
+            raise error
+        return next((missing[name] for name in labels if name in missing), None)
+
     api = RekognitionApi(
         store=store,
         scheduler=StreamProcessorScheduler(
@@ -193,9 +208,9 @@ def open_endpoint(
         clock=SystemClock(),
         run_blocking=run,
         run_analysis=run,
-        missing_labels=lambda labels: next((missing[n] for n in labels if n in missing), None),
+        missing_labels=missing_labels,
     )
-    app = web.Application(client_max_size=MAX_BODY_BYTES)
+    app = web.Application(client_max_size=MAX_BODY_BYTES, middlewares=[auth_middleware(verifier)])
     app.router.add_post("/", api.handle)
     loop = _Loop()
     runner = web.AppRunner(app)
@@ -207,8 +222,8 @@ def open_endpoint(
         "rekognition",
         endpoint_url=url,
         region_name="us-east-1",
-        aws_access_key_id="AKIDEXAMPLE",
-        aws_secret_access_key="secret",
+        aws_access_key_id=KEY_ID,
+        aws_secret_access_key=SECRET,
         config=Config(retries={"total_max_attempts": 1}, parameter_validation=False),
     )
     client.meta.events.register("before-parse.rekognition", _check_answer)
@@ -221,6 +236,7 @@ def open_endpoint(
         bucket=bucket,
         api=api,
         missing_labels=missing,
+        model_errors=model_errors,
     )
     try:
         yield endpoint

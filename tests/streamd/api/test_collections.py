@@ -105,5 +105,5 @@ def test_a_face_pack_that_is_missing(tmp_path: Path) -> None:
         with pytest.raises(endpoint.client.exceptions.ResourceNotReadyException) as caught:
             endpoint.client.create_collection(CollectionId="a")
         assert message_of(caught.value) == (
-            "Faces are not available: model pack 'builtin': missing: a.onnx; run: pip install x"
+            "The models are not available: model pack 'builtin': missing: a.onnx; run: pip install x"
         )

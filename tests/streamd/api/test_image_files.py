@@ -69,8 +69,8 @@ def test_metadata_of_a_png_is_dropped() -> None:
 
 
 def test_a_text_bomb_is_never_unpacked() -> None:
-    """A PNG text of 100 MB in 100 kB is dropped unread."""
-    bomb = b"zTXt" + b"a\x00\x00" + zlib.compress(b"0" * 10**8)
+    """A PNG text of 10 MB in 10 kB is dropped unread."""
+    bomb = b"zTXt" + b"a\x00\x00" + zlib.compress(b"0" * 10**7)
     chunk = struct.pack(">I", len(bomb) - 4) + bomb + struct.pack(">I", zlib.crc32(bomb))
     plain = io.BytesIO()
     Image.new("RGB", (16, 16)).save(plain, "PNG")

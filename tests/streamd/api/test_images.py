@@ -145,8 +145,8 @@ def test_images_that_are_refused(data: bytes, code: str) -> None:
 
 
 def test_a_compression_bomb_stays_within_its_size() -> None:
-    """A PNG whose data goes on for 200 MB is read no further than its header says."""
-    bomb = zlib.compress(b"\x00" * (200 * 1024 * 1024), 9)
+    """A PNG whose data goes on for 60 MB is read no further than its header says."""
+    bomb = zlib.compress(b"\x00" * (60 * 1024 * 1024), 9)
     assert len(bomb) < MAX_BYTES
     picture = decode_image(png(100, 100, chunk(b"IDAT", bomb)))
     assert (picture.width_px, picture.height_px) == (100, 100)

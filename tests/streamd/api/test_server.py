@@ -14,10 +14,19 @@ from urllib.parse import urlsplit
 import boto3
 import pytest
 from botocore.config import Config
+from botocore.exceptions import ClientError
 
+from streamd.clock import SystemClock
 from streamd.protocol.service import load_service
+from streamd.protocol.sigv4 import Verifier
 from streamd.store.errors import StoreUnavailableError
-from tests.support.rekognition import MAX_BODY_BYTES, Endpoint, open_endpoint
+from tests.support.rekognition import (
+    KEY_ID,
+    MAX_BODY_BYTES,
+    SECRET,
+    Endpoint,
+    open_endpoint,
+)
 
 SERVED = {
     "CreateCollection", "CreateStreamProcessor", "DeleteCollection", "DeleteFaces",
@@ -203,3 +212,27 @@ def test_boto3_as_users_have_it(endpoint: Endpoint) -> None:
         client.delete_collection(CollectionId="defaults")
     finally:
         client.close()
+
+
+def test_signatures_of_boto3(tmp_path: Path) -> None:
+    """With a verifier, boto3 works with the right key, large bodies included, and no other."""
+    verifier = Verifier({KEY_ID: SECRET}, region="us-east-1", clock=SystemClock())
+    for endpoint in open_endpoint(tmp_path, load_analyzer=None, verifier=verifier):
+        endpoint.client.create_collection(CollectionId="a")
+        with pytest.raises(endpoint.client.exceptions.InvalidImageFormatException):
+            endpoint.client.index_faces(CollectionId="a", Image={"Bytes": bytes(5_000_000)})
+        for key, secret, code in (
+            (KEY_ID, "guess", "InvalidSignatureException"),
+            ("AKIDOTHER", SECRET, "UnrecognizedClientException"),
+        ):
+            stranger = boto3.client(
+                "rekognition",
+                endpoint_url=endpoint.url,
+                region_name="us-east-1",
+                aws_access_key_id=key,
+                aws_secret_access_key=secret,
+            )
+            with pytest.raises(ClientError) as caught:
+                stranger.list_collections()
+            stranger.close()
+            assert caught.value.response["Error"]["Code"] == code

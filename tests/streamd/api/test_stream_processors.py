@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from processors.errors import PackFileError
 from streamd.api.stream_processors import MAX_PROCESSORS
 from streamd.lifecycle import Event
 from streamd.store.errors import LimitError
@@ -524,3 +525,17 @@ def test_stopping_is_seen_by_the_worker(endpoint: Endpoint) -> None:
     assert session is not None
     assert session.stop_requested
     assert endpoint.store.transition(ACCOUNT, name, Event.SESSION_ENDED)[1] is not None
+
+
+def test_a_label_pack_that_cannot_be_loaded(endpoint: Endpoint) -> None:
+    """Start with a damaged label pack is an answer that says so, not a server fault."""
+    name = create(endpoint.client, LABEL)
+    endpoint.model_errors.append(
+        PackFileError("nanodet", ["a.onnx"], "damaged", advice="streamd models pull nanodet")
+    )
+    try:
+        code, message = refusal(endpoint.client.start_stream_processor, Name=name, **START)
+    finally:
+        endpoint.model_errors.clear()
+    assert code == "ResourceNotReadyException"
+    assert message.endswith("damaged: a.onnx; run: streamd models pull nanodet")
