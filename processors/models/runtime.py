@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 from onnxruntime.capi import onnxruntime_pybind11_state as ort_state
@@ -171,8 +170,3 @@ def _translated(action: str) -> Iterator[None]:
         yield
     except _REFUSALS as error:
         raise NetworkError(f"{action} failed: {error}") from error
-
-
-def contiguous_float32(pixels: NDArray[Any]) -> NDArray[np.float32]:
-    """Return ``pixels`` as a C-contiguous float32 array, as networks want them."""
-    return np.ascontiguousarray(pixels, dtype=np.float32)
