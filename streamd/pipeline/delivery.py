@@ -130,6 +130,8 @@ class Delivery:
             self._on_gone(str(error))
         finally:
             self._outbox.on_append(None)
+            # Whoever opens the outbox next reports it; twice would be counted twice.
+            self._set_gauges(items=0, size_bytes=0)
             self._ended = True
             self._advanced.set()
 
@@ -292,9 +294,11 @@ class Delivery:
             self._on_delivered(fragment)
 
     def _report_size(self) -> None:
-        name = self._processor_name
-        self._metrics.outbox_items.labels(name).set(self._outbox.pending())
-        self._metrics.outbox_bytes.labels(name).set(self._outbox.size_bytes)
+        self._set_gauges(items=self._outbox.pending(), size_bytes=self._outbox.size_bytes)
+
+    def _set_gauges(self, *, items: int, size_bytes: int) -> None:
+        self._metrics.outbox_items.labels(self._processor_name).set(items)
+        self._metrics.outbox_bytes.labels(self._processor_name).set(size_bytes)
 
     def _count(self, sink: Sink, error: SinkError, number: int = 1) -> None:
         self._metrics.sink_errors.labels(sink.name, type(error).__name__).inc(number)

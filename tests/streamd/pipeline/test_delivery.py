@@ -304,6 +304,15 @@ async def test_metrics_tell_what_waits_and_what_arrived(tmp_path: Path) -> None:
     assert bench.value("streamd_record_latency_seconds_count", sink="fake") == 1
 
 
+async def test_a_delivery_that_ended_reports_nothing_more(tmp_path: Path) -> None:
+    """Another process may have taken the outbox over and report it."""
+    async with running(tmp_path, FakeSink(SinkGoneError("gone"))) as bench:
+        await append(bench, item("1"))
+        assert not await bench.delivery.drain(10)
+        assert bench.outbox.pending() == 1
+    assert bench.value("streamd_outbox_items", stream_processor="door") == 0
+
+
 async def test_draining_has_a_deadline(tmp_path: Path) -> None:
     """A sink that is away does not hold up the shutdown; the items stay."""
     sink = FakeSink()
