@@ -64,6 +64,18 @@ class Metrics:
         self.fragments_rejected = counter(
             "streamd_fragments_rejected_total", "Fragments refused, by ErrorCode.", "error_code"
         )
+        self.fragments_cut_short = counter(
+            "streamd_fragments_cut_short_total",
+            "Fragments kept without their end, because the producer went away.",
+        )
+        self.put_media_ended = counter(
+            "streamd_put_media_ended_total", "PutMedia connections that ended, by reason.", "reason"
+        )
+        self.archive_fragments_lost = counter(
+            "streamd_archive_fragments_lost_total",
+            "Archived fragments found missing, cut off or changed, by reason.",
+            "reason",
+        )
         self.archive_bytes = gauge(
             "streamd_archive_bytes", "Bytes of archived fragments.", mode="livemostrecent"
         )

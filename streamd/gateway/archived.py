@@ -1,0 +1,197 @@
+"""Archived media: ListFragments and GetMediaForFragmentList."""
+
+from __future__ import annotations
+
+import base64
+import json
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final
+
+from aiohttp import web
+
+from streamd.clock import utc_from_epoch
+from streamd.gateway.archive import StoredFragment, TimeOrigin
+from streamd.gateway.chunks import (
+    FRAGMENT_NOT_FOUND,
+    INTERNAL_ERROR,
+    exception_tags,
+    listed_chunk_head,
+)
+from streamd.gateway.cursor import BEFORE_ALL
+from streamd.gateway.door import ArchiveDoor
+from streamd.gateway.errors import ArchiveError, FragmentDamagedError, FragmentGoneError
+from streamd.gateway.get_media import MEDIA_TYPE, ArchivedPieces
+from streamd.gateway.http import REQUEST_ID, Call
+from streamd.kvs import mkv_write
+from streamd.kvs.mkv import Track
+from streamd.kvs.numbers import DIGITS
+from streamd.metrics import Metrics
+from streamd.protocol.errors import ServiceError
+from streamd.resources import VideoStream
+
+__all__ = ["ArchivedMedia"]
+
+logger = logging.getLogger(__name__)
+
+DEFAULT_MAX_RESULTS: Final = 100
+_NO_TRACK: Final = Track(number=1, kind="other", codec_id="")
+
+_Values = Mapping[str, Any]
+
+
+class ArchivedMedia:
+    """The operations of ``kinesis-video-archived-media`` that are served, by name."""
+
+    def __init__(
+        self,
+        *,
+        door: ArchiveDoor,
+        metrics: Metrics,
+        find: Callable[[_Values], Awaitable[VideoStream]],
+    ) -> None:
+        self._door = door
+        self._find = find
+        self._pieces = ArchivedPieces(door, metrics)
+        self.operations: dict[str, Call] = {
+            "ListFragments": self._list,
+            "GetMediaForFragmentList": self._get_listed,
+        }
+
+    async def _list(self, _request: web.Request, values: _Values, _id: str) -> _Values:
+        stream = await self._retaining(values)
+        page = _page(values, stream)
+        limit = values.get("MaxResults", DEFAULT_MAX_RESULTS)
+        archive = self._door.archive
+
+        def find() -> list[StoredFragment]:
+            return archive.between(
+                archive.stream_id(stream.arn),
+                TimeOrigin(page["type"]),
+                start_ms=page["start"],
+                end_ms=page["end"],
+                after=page["after"],
+                limit=limit + 1,
+            )
+
+        found = await self._door.call(find)
+        output: dict[str, Any] = {"Fragments": [_described(item) for item in found[:limit]]}
+        if len(found) > limit:
+            output["NextToken"] = _token({**page, "after": found[limit - 1].number})
+        return output
+
+    async def _get_listed(
+        self, request: web.Request, values: _Values, request_id: str
+    ) -> web.StreamResponse:
+        stream = await self._retaining(values)
+        stream_id = await self._door.call(self._door.archive.stream_id, stream.arn)
+        headers = {"Content-Type": MEDIA_TYPE, REQUEST_ID: request_id}
+        response = web.StreamResponse(headers=headers)
+        response.enable_chunked_encoding()
+        try:
+            await response.prepare(request)
+            await self._send_listed(response, stream_id, values["Fragments"])
+            await response.write_eof()
+        except ConnectionError:
+            logger.debug("a consumer left", extra={"stream": stream.arn})
+        except Exception:
+            # The answer has begun: no error can be told any more, but it can end.
+            logger.exception("GetMediaForFragmentList broke off", extra={"stream": stream.arn})
+        return response
+
+    async def _send_listed(
+        self, response: web.StreamResponse, stream_id: int, numbers: list[str]
+    ) -> None:
+        archive = self._door.archive
+        for index, number in enumerate(numbers):
+            fragment = await self._door.call(archive.find, stream_id, number.zfill(DIGITS))
+            code, message = FRAGMENT_NOT_FOUND, "The requested fragment was not found."
+            if fragment is not None:
+                try:
+                    await self._pieces.send(fragment, _head_of(fragment), response)
+                except (FragmentDamagedError, FragmentGoneError):
+                    fragment = None
+                except ArchiveError as error:
+                    logger.error("fragment cannot be read", extra={"error": str(error)})  # noqa: TRY400  # the reason is in the message
+                    code, message, fragment = INTERNAL_ERROR, "An internal error occurred.", None
+            if fragment is None:
+                # "The error chunk ends the stream."
+                document = b"" if index else mkv_write.stream_header([_NO_TRACK])
+                await response.write(document + exception_tags(number, code=code, message=message))
+                return
+
+    async def _retaining(self, values: _Values) -> VideoStream:
+        stream = await self._find(values)
+        if not stream.data_retention_hours:
+            # The model knows NoDataRetentionException, but not for these two operations.
+            raise ServiceError(
+                "InvalidArgumentException",
+                f"The stream {stream.name} does not retain data: its DataRetentionInHours is 0.",
+            )
+        return stream
+
+
+def _head_of(fragment: StoredFragment) -> Callable[[bytes], bytes]:
+    def head(header: bytes) -> bytes:
+        return listed_chunk_head(
+            header,
+            number=fragment.number,
+            server_ms=fragment.server_ms,
+            producer_ms=fragment.producer_ms,
+        )
+
+    return head
+
+
+def _described(fragment: StoredFragment) -> dict[str, Any]:
+    return {
+        "FragmentNumber": fragment.number,
+        "FragmentSizeInBytes": fragment.size,
+        "ProducerTimestamp": utc_from_epoch(fragment.producer_ms / 1000),
+        "ServerTimestamp": utc_from_epoch(fragment.server_ms / 1000),
+        "FragmentLengthInMilliseconds": fragment.length_ms,
+    }
+
+
+def _page(values: _Values, stream: VideoStream) -> dict[str, Any]:
+    """Return what is asked for: from the token of the last answer, else from the selector."""
+    if "NextToken" in values:
+        return _page_of_token(values["NextToken"], stream)
+    selector = values.get("FragmentSelector")
+    if selector is None:
+        raise ServiceError(
+            "InvalidArgumentException", "FragmentSelector is required without NextToken."
+        )
+    span = selector["TimestampRange"]
+    start, end = (int(span[name].timestamp() * 1000) for name in ("StartTimestamp", "EndTimestamp"))
+    if start > end:
+        raise ServiceError(
+            "InvalidArgumentException", "StartTimestamp must not be later than EndTimestamp."
+        )
+    return {
+        "arn": stream.arn,
+        "type": selector["FragmentSelectorType"],
+        "start": start,
+        "end": end,
+        "after": BEFORE_ALL,
+    }
+
+
+def _page_of_token(token: str, stream: VideoStream) -> dict[str, Any]:
+    try:
+        page = json.loads(base64.b64decode(token, validate=True))
+        fits = (
+            page["arn"] == stream.arn
+            and page["type"] in set(TimeOrigin)
+            and all(type(page[name]) is int for name in ("start", "end"))
+            and isinstance(page["after"], str)
+        )
+    except (ValueError, TypeError, KeyError, RecursionError):
+        fits, page = False, {}
+    if not fits:
+        raise ServiceError("InvalidArgumentException", "NextToken is not valid for this stream.")
+    return dict(page)
+
+
+def _token(page: dict[str, Any]) -> str:
+    return base64.b64encode(json.dumps(page).encode()).decode()

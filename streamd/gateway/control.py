@@ -1,0 +1,235 @@
+"""The control plane: streams made, described, changed, deleted, tagged; where the data goes."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final
+
+from aiohttp import web
+
+from streamd.clock import Clock
+from streamd.config import AwsSettings
+from streamd.gateway.door import RunBlocking
+from streamd.gateway.http import Call
+from streamd.gateway.live import LiveStreams
+from streamd.protocol.errors import ServiceError
+from streamd.resources import VideoStream
+from streamd.store import Store
+
+__all__ = ["Control", "find_stream"]
+
+# "Kinesis Video Streams service quotas".
+MAX_STREAMS: Final = 10_000
+MAX_RETENTION_HOURS: Final = 87_600
+DEFAULT_MAX_RESULTS: Final = 10_000
+STATUS_ACTIVE: Final = "ACTIVE"
+
+_Values = Mapping[str, Any]
+
+
+async def find_stream(
+    store: Store, run_blocking: RunBlocking, aws: AwsSettings, values: _Values
+) -> VideoStream:
+    """Return the stream a request names.
+
+    Raises:
+        ServiceError: ``InvalidArgumentException`` if it names none.
+        NotFoundError: If there is no such stream.
+
+    """
+    name, arn = _named(values)
+    return await run_blocking(lambda: store.video_stream(aws.account_id, name=name, arn=arn))
+
+
+class Control:
+    """The operations of ``kinesisvideo`` that are served, by name."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        aws: AwsSettings,
+        clock: Clock,
+        run_blocking: RunBlocking,
+        live: LiveStreams,
+        public_url: str | None,
+        on_deleted: Callable[[VideoStream], Awaitable[None]],
+    ) -> None:
+        self._store = store
+        self._aws = aws
+        self._clock = clock
+        self._run = run_blocking
+        self._live = live
+        self._public_url = public_url
+        self._on_deleted = on_deleted
+        self.operations: dict[str, Call] = {
+            "CreateStream": self._create,
+            "DescribeStream": self._describe,
+            "ListStreams": self._list,
+            "DeleteStream": self._delete,
+            "UpdateStream": self._update,
+            "UpdateDataRetention": self._update_retention,
+            "GetDataEndpoint": self._data_endpoint,
+            "TagStream": self._tag,
+            "UntagStream": self._untag,
+            "ListTagsForStream": self._list_tags,
+        }
+
+    async def _create(self, _request: web.Request, values: _Values, _id: str) -> _Values:
+        name = values["StreamName"]
+        hours = _checked_hours(values.get("DataRetentionInHours", 0))
+        created_ms = int(self._clock.epoch() * 1000)
+        arn = (
+            f"arn:aws:kinesisvideo:{self._aws.region}:{self._aws.account_id}"
+            f":stream/{name}/{created_ms}"
+        )
+        stream = await self._run(
+            lambda: self._store.create_video_stream(
+                account_id=self._aws.account_id,
+                name=name,
+                arn=arn,
+                tags=values.get("Tags", {}),
+                limit=MAX_STREAMS,
+                data_retention_hours=hours,
+                device_name=values.get("DeviceName"),
+                media_type=values.get("MediaType"),
+                kms_key_id=values.get("KmsKeyId"),
+            )
+        )
+        return {"StreamARN": stream.arn}
+
+    async def _describe(self, _request: web.Request, values: _Values, _id: str) -> _Values:
+        return {"StreamInfo": self._info(await self._find(values))}
+
+    async def _list(self, _request: web.Request, values: _Values, _id: str) -> _Values:
+        limit = values.get("MaxResults", DEFAULT_MAX_RESULTS)
+        prefix = values.get("StreamNameCondition", {}).get("ComparisonValue", "")
+        after = _after_token(values.get("NextToken"))
+        found = await self._run(
+            lambda: self._store.list_video_streams(
+                self._aws.account_id, prefix=prefix, after=after, limit=limit + 1
+            )
+        )
+        output: dict[str, Any] = {
+            "StreamInfoList": [self._info(stream) for stream in found[:limit]]
+        }
+        if len(found) > limit:
+            output["NextToken"] = base64.b64encode(found[limit - 1].name.encode()).decode()
+        return output
+
+    async def _delete(self, _request: web.Request, values: _Values, _id: str) -> _Values:
+        deleted = await self._run(
+            lambda: self._store.delete_video_stream(
+                self._aws.account_id,
+                arn=values["StreamARN"],
+                expected_version=values.get("CurrentVersion"),
+            )
+        )
+        await self._on_deleted(deleted)
+        return {}
+
+    async def _update(self, _request: web.Request, values: _Values, _id: str) -> _Values:
+        changed = {
+            field: values[member]
+            for member, field in (("DeviceName", "device_name"), ("MediaType", "media_type"))
+            if member in values
+        }
+        await self._change(values, lambda stream: stream.model_copy(update=changed))
+        return {}
+
+    async def _update_retention(self, _request: web.Request, values: _Values, _id: str) -> _Values:
+        change = values["DataRetentionChangeInHours"]
+        if values["Operation"] == "DECREASE_DATA_RETENTION":
+            change = -change
+
+        def changed(stream: VideoStream) -> VideoStream:
+            hours = _checked_hours(stream.data_retention_hours + change)
+            return stream.model_copy(update={"data_retention_hours": hours})
+
+        stream = await self._change(values, changed)
+        live = self._live.get(stream.arn)
+        if live is not None:
+            live.retention_hours = stream.data_retention_hours
+        return {}
+
+    async def _data_endpoint(self, request: web.Request, values: _Values, _id: str) -> _Values:
+        await self._find(values)
+        # As the client called us: right behind any name or port mapping that it came through.
+        url = self._public_url or f"{request.scheme}://{request.host}"
+        return {"DataEndpoint": url.rstrip("/")}
+
+    async def _tag(self, _request: web.Request, values: _Values, _id: str) -> _Values:
+        stream = await self._find(values)
+        await self._run(self._store.add_tags, stream.arn, values["Tags"])
+        return {}
+
+    async def _untag(self, _request: web.Request, values: _Values, _id: str) -> _Values:
+        stream = await self._find(values)
+        await self._run(self._store.remove_tags, stream.arn, values["TagKeyList"])
+        return {}
+
+    async def _list_tags(self, _request: web.Request, values: _Values, _id: str) -> _Values:
+        stream = await self._find(values)
+        return {"Tags": await self._run(self._store.tags, stream.arn)}
+
+    async def _find(self, values: _Values) -> VideoStream:
+        return await find_stream(self._store, self._run, self._aws, values)
+
+    async def _change(
+        self, values: _Values, change: Callable[[VideoStream], VideoStream]
+    ) -> VideoStream:
+        name, arn = _named(values)
+        return await self._run(
+            lambda: self._store.update_video_stream(
+                self._aws.account_id,
+                name=name,
+                arn=arn,
+                expected_version=values["CurrentVersion"],
+                change=change,
+            )
+        )
+
+    def _info(self, stream: VideoStream) -> dict[str, Any]:
+        # Without a key of their own AWS's streams use the service's.
+        own_key = f"arn:aws:kms:{self._aws.region}:{self._aws.account_id}:alias/aws/kinesisvideo"
+        return {
+            "DeviceName": stream.device_name,
+            "StreamName": stream.name,
+            "StreamARN": stream.arn,
+            "MediaType": stream.media_type,
+            "KmsKeyId": stream.kms_key_id or own_key,
+            "Version": stream.version,
+            "Status": STATUS_ACTIVE,
+            "CreationTime": stream.created_at,
+            "DataRetentionInHours": stream.data_retention_hours,
+        }
+
+
+def _named(values: _Values) -> tuple[str | None, str | None]:
+    name, arn = values.get("StreamName"), values.get("StreamARN")
+    if name is None and arn is None:
+        raise ServiceError(
+            "InvalidArgumentException", "Either StreamName or StreamARN must be specified."
+        )
+    return name, arn
+
+
+def _checked_hours(hours: int) -> int:
+    if not 0 <= hours <= MAX_RETENTION_HOURS:
+        raise ServiceError(
+            "InvalidArgumentException",
+            f"Data retention of {hours} hours is not valid: "
+            f"it must be between 0 and {MAX_RETENTION_HOURS}.",
+        )
+    return hours
+
+
+def _after_token(token: str | None) -> str | None:
+    if not token:
+        return None
+    try:
+        return base64.b64decode(token, validate=True).decode()
+    except (binascii.Error, ValueError):
+        raise ServiceError("InvalidArgumentException", "NextToken is not valid.") from None

@@ -1,0 +1,248 @@
+"""The embedded Kinesis Video: its parts put together, started and ended in order."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+from aiohttp import web
+
+from streamd.clock import Clock
+from streamd.config import AwsSettings, KinesisVideoSettings
+from streamd.gateway.archived import ArchivedMedia
+from streamd.gateway.control import Control, find_stream
+from streamd.gateway.disk_archive import DiskArchive
+from streamd.gateway.door import ArchiveDoor, RunBlocking
+from streamd.gateway.get_media import GetMedia
+from streamd.gateway.http import Call, Endpoint
+from streamd.gateway.live import LiveStream, LiveStreams
+from streamd.gateway.put_media import PutMedia
+from streamd.gateway.retention import Janitor, retention_of
+from streamd.gateway.upload import UploadParts
+from streamd.kvs.acks import ErrorCode
+from streamd.metrics import Metrics
+from streamd.protocol.errors import ServiceError
+from streamd.protocol.rest_json import RestJson
+from streamd.protocol.service import Operation
+from streamd.resources import VideoStream
+from streamd.store import Store
+
+__all__ = ["Gateway"]
+
+logger = logging.getLogger(__name__)
+
+_SERVICES: Final = ("kinesisvideo", "kinesis-video-media", "kinesis-video-archived-media")
+_LISTED_AT_ONCE: Final = 1000
+
+
+class Gateway:
+    """Serves Kinesis Video on the routes it adds to an application.
+
+    It is the only one to use its data directory and to change video streams in the store.
+    """
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        settings: KinesisVideoSettings,
+        data_dir: Path,
+        aws: AwsSettings,
+        clock: Clock,
+        metrics: Metrics,
+        run_blocking: RunBlocking,
+        public_url: str | None = None,
+        idle_ack_seconds: float = 5.0,
+        idle_close_seconds: float = 30.0,
+    ) -> None:
+        """Put the parts together; nothing is opened before :meth:`start`.
+
+        Args:
+            store: Holds the video streams and their tags.
+            settings: Of the embedded endpoint.
+            data_dir: For the archive alone.
+            aws: Region and account of the streams' ARNs.
+            clock: Gives server timestamps.
+            metrics: To count in.
+            run_blocking: Awaits a blocking call in an executor made for the gateway.
+            public_url: For GetDataEndpoint; ``None``: the URL the client called.
+            idle_ack_seconds: How often PutMedia says IDLE while nothing arrives.
+            idle_close_seconds: When PutMedia ends a connection on which nothing arrives.
+
+        """
+        self._store = store
+        self._settings = settings
+        self._data_dir = data_dir
+        self._aws = aws
+        self._clock = clock
+        self._metrics = metrics
+        self._run_blocking = run_blocking
+        self._public_url = public_url
+        self._idle_ack_seconds = idle_ack_seconds
+        self._idle_close_seconds = idle_close_seconds
+        self._live = LiveStreams()
+        # Set by start().
+        self._door: ArchiveDoor | None = None
+        self._put_media: PutMedia | None = None
+        self._calls: dict[str, Call] = {}
+        self._sweeping: asyncio.Task[None] | None = None
+
+    def add_routes(self, app: web.Application) -> None:
+        """Serve every path of the three services, and end in order when the application does."""
+        app.router.add_post("/putMedia", self._handle_put_media)
+        for name in _SERVICES:
+            service = RestJson(name)
+            for operation in service.service.operations.values():
+                endpoint = Endpoint(
+                    service, operation, partial(self._call, operation), metrics=self._metrics
+                )
+                app.router.add_post(operation.path, endpoint.handle)
+        app.on_shutdown.append(self._end_connections)
+
+    async def start(self) -> None:
+        """Open the archive and make good what a kill left behind.
+
+        Raises:
+            ArchiveError: If the data directory cannot be used.
+
+        """
+        lost = self._metrics.archive_fragments_lost
+        archive = await self._run_blocking(
+            lambda: DiskArchive(
+                self._data_dir,
+                clock=self._clock,
+                max_bytes=self._settings.max_archive_bytes,
+                on_lost=lambda reason, count: lost.labels(reason).inc(count),
+            )
+        )
+        door = self._door = ArchiveDoor(archive, self._run_blocking)
+        await door.call(archive.recover)
+        janitor = Janitor(
+            door=door, settings=self._settings, metrics=self._metrics, streams=self._all_streams
+        )
+        find = partial(find_stream, self._store, self._run_blocking, self._aws)
+        enter = self._enter
+        self._put_media = PutMedia(
+            parts=UploadParts(
+                door=door,
+                clock=self._clock,
+                metrics=self._metrics,
+                retention=lambda hours: retention_of(hours, self._settings),
+                on_written=janitor.note_written,
+                max_connection_seconds=self._settings.max_connection_seconds,
+                idle_ack_seconds=self._idle_ack_seconds,
+                idle_close_seconds=self._idle_close_seconds,
+            ),
+            live=self._live,
+            clock=self._clock,
+            metrics=self._metrics,
+            find=find,
+            enter=enter,
+        )
+        control = Control(
+            store=self._store,
+            aws=self._aws,
+            clock=self._clock,
+            run_blocking=self._run_blocking,
+            live=self._live,
+            public_url=self._public_url,
+            on_deleted=self._deleted,
+        )
+        get_media = GetMedia(
+            door=door,
+            live=self._live,
+            metrics=self._metrics,
+            idle_seconds=self._settings.idle_seconds,
+            max_connection_seconds=self._settings.max_connection_seconds,
+            find=find,
+            enter=enter,
+        )
+        archived = ArchivedMedia(door=door, metrics=self._metrics, find=find)
+        self._calls = {
+            **control.operations,
+            "GetMedia": get_media.call,
+            **archived.operations,
+        }
+        self._sweeping = asyncio.create_task(janitor.run(), name="archive-janitor")
+
+    async def aclose(self) -> None:
+        """End every connection, keep what has arrived, close the archive; may be called twice."""
+        # 1. No sweep in the middle of closing.
+        sweeping, self._sweeping = self._sweeping, None
+        if sweeping is not None:
+            sweeping.cancel()
+            await asyncio.wait([sweeping])
+        # 2. Producers: what they sent so far becomes fragments, archived. 3. Consumers: they
+        # have those fragments or find them at their next call.
+        await self._end_connections(None)
+        # 4. The files.
+        door, self._door = self._door, None
+        if door is not None:
+            await door.call(door.archive.close)
+
+    async def _end_connections(self, _app: web.Application | None) -> None:
+        if self._put_media is not None:
+            await self._put_media.aclose()
+        for stream in self._live.all():
+            stream.shut()
+
+    async def _handle_put_media(self, request: web.Request) -> web.StreamResponse:
+        assert self._put_media is not None, "start() comes before the first request"
+        return await self._put_media.handle(request)
+
+    async def _call(
+        self, operation: Operation, request: web.Request, values: Mapping[str, Any], request_id: str
+    ) -> Mapping[str, Any] | web.StreamResponse:
+        call = self._calls.get(operation.name)
+        if call is None:
+            raise ServiceError(
+                "UnknownOperationException", f"{operation.name} is not served by streamd yet."
+            )
+        return await call(request, values, request_id)
+
+    async def _enter(self, video_stream: VideoStream) -> LiveStream:
+        """Return the live side of a stream; a connection's end leaves it again."""
+        door = self._door
+        if door is None:
+            raise ServiceError("ServiceUnavailable", "The service is stopping.")
+        archive, arn = door.archive, video_stream.arn
+        stream_id = await door.call(archive.stream_id, arn)
+        newest = await door.call(archive.newest, stream_id)
+        return self._live.enter(
+            arn,
+            lambda: LiveStream(
+                arn,
+                stream_id=stream_id,
+                newest=newest.number if newest is not None else None,
+                newest_ms=newest.server_ms if newest is not None else 0,
+                retention_hours=video_stream.data_retention_hours,
+            ),
+        )
+
+    async def _deleted(self, video_stream: VideoStream) -> None:
+        """End everything of a stream that is no longer in the store."""
+        live = self._live.get(video_stream.arn)
+        if live is not None:
+            if (upload := live.upload) is not None:
+                upload.interrupt(ErrorCode.STREAM_DELETED)
+                await upload.wait_closed()
+            live.shut()
+        if self._door is not None:
+            await self._door.call(self._door.archive.remove_stream, video_stream.arn)
+
+    async def _all_streams(self) -> list[VideoStream]:
+        found: list[VideoStream] = []
+        while True:
+            after = found[-1].name if found else None
+            page = await self._run_blocking(
+                lambda after=after: self._store.list_video_streams(
+                    self._aws.account_id, after=after, limit=_LISTED_AT_ONCE
+                )
+            )
+            found.extend(page)
+            if len(page) < _LISTED_AT_ONCE:
+                return found

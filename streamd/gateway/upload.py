@@ -1,0 +1,345 @@
+"""One producer's connection: bytes in, acknowledgements out, both at the same time."""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+import aiohttp
+from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
+
+from streamd.clock import Clock
+from streamd.gateway.acks import AckChannel
+from streamd.gateway.archive import Retention
+from streamd.gateway.door import ArchiveDoor
+from streamd.gateway.errors import ArchiveError, MediaFaultError
+from streamd.gateway.fragmenter import (
+    MAX_FRAGMENT_MS,
+    Closed,
+    Fragmenter,
+    Opened,
+    Part,
+    Step,
+)
+from streamd.gateway.live import LiveFragment, LiveStream
+from streamd.gateway.recorder import Recorder
+from streamd.kvs.acks import Acknowledgement, ErrorCode, EventType
+from streamd.metrics import Metrics
+from streamd.resources import VideoStream
+
+__all__ = ["Upload", "UploadParts"]
+
+logger = logging.getLogger(__name__)
+
+GRACE_SECONDS: Final = MAX_FRAGMENT_MS / 1000
+"""After its time is up a connection ends with its fragment, which may be this long."""
+_LOST: Final = (OSError, aiohttp.ClientError, web.RequestPayloadError, HttpProcessingError)
+"""What reading raises when the producer has gone away or its chunks make no sense."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class UploadParts:
+    """What every upload of a gateway needs."""
+
+    door: ArchiveDoor
+    clock: Clock
+    metrics: Metrics
+    retention: Callable[[int], Retention]
+    """Of a stream with so many hours of data retention."""
+    on_written: Callable[[int], None]
+    max_connection_seconds: float
+    idle_ack_seconds: float = 5.0
+    """An IDLE is sent this often while nothing arrives."""
+    idle_close_seconds: float = 30.0
+    """PutMedia closes an idle connection after this time (API reference)."""
+
+
+class _Ending(enum.Enum):
+    """Why reading stopped; the value labels a metric."""
+
+    FINISHED = "finished"
+    """The producer ended its request."""
+    DISCONNECTED = "disconnected"
+    IDLE = "idle"
+    INTERRUPTED = "interrupted"
+    """By us: the stream is deleted, its archive broke, or the daemon stops."""
+    OUT_OF_TIME = "out of time"
+    REFUSED = "refused"
+    """The media broke a rule."""
+
+
+class _StoppedError(Exception):
+    """Reading stopped otherwise than by the request's end."""
+
+    def __init__(self, ending: _Ending) -> None:
+        super().__init__(ending.value)
+        self.ending = ending
+
+
+class Upload:
+    """See the module. Made by the handler, then :meth:`run` in a task of its own."""
+
+    def __init__(
+        self,
+        request: web.Request,
+        video_stream: VideoStream,
+        stream: LiveStream,
+        *,
+        parts: UploadParts,
+        origin_ms: int,
+        headers: dict[str, str],
+        leave: Callable[[], None],
+    ) -> None:
+        self.response = web.StreamResponse(headers=headers)
+        self._request = request
+        self._name = video_stream.name
+        self._stream = stream
+        self._parts = parts
+        self._leave = leave
+        self._fragmenter = Fragmenter(origin_ms=origin_ms)
+        self._fragment: LiveFragment | None = None
+        self._acks: AckChannel | None = None  # from the response's first byte on
+        self._closed = asyncio.Event()
+        self._scope: asyncio.Timeout | None = None  # while a read waits
+        self._is_interrupted = False
+        self._interruption: ErrorCode | None = None
+        self._has_reported = False
+        self._ends_at = asyncio.get_running_loop().time() + parts.max_connection_seconds
+        self._recorder = Recorder(
+            door=parts.door,
+            stream=stream,
+            retention=lambda: parts.retention(stream.retention_hours),
+            on_archived=self._archived,
+            on_failed=self._not_archived,
+            on_written=parts.on_written,
+        )
+
+    def interrupt(self, code: ErrorCode | None) -> None:
+        """See ``live.Upload``."""
+        if not self._is_interrupted:
+            self._is_interrupted, self._interruption = True, code
+        if self._scope is not None:
+            self._scope.reschedule(asyncio.get_running_loop().time())
+
+    async def wait_closed(self) -> None:
+        """See ``live.Upload``."""
+        await self._closed.wait()
+
+    async def run(self) -> None:
+        """Serve the connection to its end."""
+        metrics = self._parts.metrics
+        metrics.put_media_connections.inc()
+        ending = _Ending.INTERRUPTED
+        logger.info("producer connected", extra={"stream": self._name})
+        try:
+            ending = await self._serve()
+        finally:
+            # What is still open now, an exception of ours has left open.
+            self._fail_open_fragment()
+            self._stream.upload = None
+            self._stream.upload_ended_at = asyncio.get_running_loop().time()
+            self._stream.wake()
+            self._leave()
+            self._closed.set()
+            metrics.put_media_connections.dec()
+            metrics.put_media_ended.labels(ending.value).inc()
+            logger.info(
+                "producer left",
+                extra={
+                    "stream": self._name,
+                    "reason": ending.value,
+                    "fragments": self._fragmenter.fragments,
+                },
+            )
+
+    async def _serve(self) -> _Ending:
+        self.response.enable_chunked_encoding()
+        try:
+            await self.response.prepare(self._request)
+        except ConnectionError:
+            await self._recorder.finish()
+            return _Ending.DISCONNECTED
+        acks = self._acks = AckChannel(self.response)
+        try:
+            try:
+                await self._receive()
+                ending = _Ending.FINISHED
+            except _StoppedError as stopped:
+                ending = stopped.ending
+            self._conclude(ending)
+        except MediaFaultError as fault:
+            ending = _Ending.REFUSED
+            self._refuse(fault)
+        # From here on nothing is open, so the recorder comes to an end; then the last
+        # PERSISTED is on its way, and the response may end behind it.
+        self._recorder.poke()
+        await self._recorder.finish()
+        await acks.close()
+        return ending
+
+    async def _receive(self) -> None:
+        """Take the body to its end.
+
+        Raises:
+            MediaFaultError: If the media breaks a rule.
+            _StoppedError: If it stops for another reason.
+
+        """
+        while data := await self._read():
+            for step in self._fragmenter.feed(data):
+                self._take(step)
+            self._stream.wake()
+            self._recorder.poke()
+            await self._recorder.room()
+
+    async def _read(self) -> bytes:
+        loop = asyncio.get_running_loop()
+        idle_until = loop.time() + self._parts.idle_close_seconds
+        while True:
+            if self._is_interrupted:
+                raise _StoppedError(_Ending.INTERRUPTED)
+            now = loop.time()
+            wait = min(
+                self._parts.idle_ack_seconds,
+                idle_until - now,
+                self._ends_at + GRACE_SECONDS - now,
+            )
+            try:
+                async with asyncio.timeout(max(0.0, wait)) as self._scope:
+                    return await self._request.content.readany()
+            except TimeoutError:
+                if not self._is_interrupted:
+                    self._idle(loop.time(), idle_until)
+            except _LOST:
+                return self._rescued()
+            finally:
+                self._scope = None
+
+    def _idle(self, now: float, idle_until: float) -> None:
+        if now >= self._ends_at + GRACE_SECONDS:
+            raise _StoppedError(_Ending.OUT_OF_TIME)
+        if now >= idle_until:
+            raise _StoppedError(_Ending.IDLE)
+        self._ack(Acknowledgement(event_type=EventType.IDLE))
+
+    def _rescued(self) -> bytes:
+        # aiohttp has no public way to what arrived before the connection broke.
+        data = self._request.content._read_nowait(-1)  # noqa: SLF001
+        if not data:
+            raise _StoppedError(_Ending.DISCONNECTED)
+        return data
+
+    def _take(self, step: Step) -> None:
+        match step:
+            case Part():
+                assert self._fragment is not None, "parts follow the beginning of a fragment"
+                self._fragment.add(step.raw)
+            case Opened():
+                self._open(step)
+            case Closed():
+                self._close(step)
+
+    def _open(self, opened: Opened) -> None:
+        if asyncio.get_running_loop().time() >= self._ends_at:
+            raise MediaFaultError(
+                ErrorCode.MAX_CONNECTION_DURATION_REACHED, "the connection's time is up"
+            )
+        fragment = self._fragment = self._stream.begin(opened, server_ms=self._now_ms())
+        self._recorder.add(fragment)
+        self._ack_of(EventType.BUFFERING, fragment)
+
+    def _close(self, closed: Closed) -> None:
+        fragment, self._fragment = self._fragment, None
+        assert fragment is not None, "only an open fragment is closed"
+        self._stream.complete(
+            fragment,
+            server_end_ms=max(fragment.server_ms, self._now_ms()),
+            length_ms=closed.length_ms,
+            patch=closed.patch,
+        )
+        self._recorder.poke()
+        self._parts.metrics.fragments_received.labels(self._name).inc()
+        if closed.is_cut:
+            self._parts.metrics.fragments_cut_short.inc()
+            logger.warning(
+                "a fragment was cut short; its whole blocks are kept",
+                extra={"stream": self._name, "fragment": fragment.number},
+            )
+        self._ack_of(EventType.RECEIVED, fragment)
+
+    def _conclude(self, ending: _Ending) -> None:
+        """Close what is open, as the ending demands."""
+        if ending is _Ending.INTERRUPTED and self._interruption is not None:
+            raise MediaFaultError(self._interruption, "ended by the service")
+        cut = ending is not _Ending.FINISHED
+        try:
+            for step in self._fragmenter.end(cut=cut):
+                self._take(step)
+        except MediaFaultError:
+            if not cut:
+                raise
+            self._fail_open_fragment()  # nothing whole was in it
+        if ending is _Ending.OUT_OF_TIME:
+            raise MediaFaultError(
+                ErrorCode.MAX_CONNECTION_DURATION_REACHED, "the connection's time is up"
+            )
+
+    def _refuse(self, fault: MediaFaultError) -> None:
+        fragment = self._fragment
+        logger.warning(
+            "media refused",
+            extra={"stream": self._name, "error_code": fault.code.name, "detail": fault.detail},
+        )
+        self._fail_open_fragment()
+        self._report(fault.code, fragment)
+
+    def _report(self, code: ErrorCode, fragment: LiveFragment | None) -> None:
+        """Count an error and tell the producer; of the session where no fragment is given."""
+        if fragment is None:
+            if self._has_reported:
+                return  # the session ends because of what was reported
+            error = Acknowledgement.error(code)
+        else:
+            error = Acknowledgement.error(
+                code, fragment_timecode_ms=fragment.timecode_ms, fragment_number=fragment.number
+            )
+        self._has_reported = True
+        self._parts.metrics.fragments_rejected.labels(code.name).inc()
+        self._ack(error)
+
+    def _fail_open_fragment(self) -> None:
+        fragment, self._fragment = self._fragment, None
+        if fragment is not None:
+            self._stream.fail(fragment)
+            self._recorder.poke()
+
+    def _archived(self, fragment: LiveFragment) -> None:
+        if self._stream.retention_hours:
+            self._ack_of(EventType.PERSISTED, fragment)
+
+    def _not_archived(self, fragment: LiveFragment, error: ArchiveError) -> None:
+        del error  # logged where it came from
+        if fragment is not self._fragment:  # else the interruption reports it
+            self._report(ErrorCode.ARCHIVAL_ERROR, fragment)
+        self.interrupt(ErrorCode.ARCHIVAL_ERROR)
+
+    def _ack_of(self, event_type: EventType, fragment: LiveFragment) -> None:
+        self._ack(
+            Acknowledgement(
+                event_type=event_type,
+                fragment_timecode_ms=fragment.timecode_ms,
+                fragment_number=fragment.number,
+            )
+        )
+
+    def _ack(self, acknowledgement: Acknowledgement) -> None:
+        if self._acks is not None:
+            self._acks.put(acknowledgement)
+
+    def _now_ms(self) -> int:
+        return int(self._parts.clock.epoch() * 1000)
