@@ -41,7 +41,8 @@ def list_packs(*, config: ConfigOption = None, data_dir: DataDirOption = None) -
     console.print(head, style="bold", markup=False, soft_wrap=True)
     for pack in catalog():
         state = pack_state(pack, settings.models_dir)
-        console.print(_row(pack, state, is_used=pack.name in used), soft_wrap=True)
+        row = _row(pack, state, is_used=pack.name in used, mirror=settings.models.mirror)
+        console.print(row, soft_wrap=True)
     note = f"▶ in use; packs lie in {settings.models_dir}"
     console.print(f"\n{note}", markup=False, soft_wrap=True)
 
@@ -113,7 +114,7 @@ def verify(
     raise typer.Exit(1 if bad else 0)
 
 
-def _row(pack: Pack, state: PackState, *, is_used: bool) -> Text:
+def _row(pack: Pack, state: PackState, *, is_used: bool, mirror: str | None) -> Text:
     """Return a pack's line, what it is below, and the next command where there is one."""
     from rich.text import Text  # noqa: PLC0415
 
@@ -131,7 +132,10 @@ def _row(pack: Pack, state: PackState, *, is_used: bool) -> Text:
     about = f"{pack.title}; {pack.note}" if pack.note else pack.title
     text.append(f"\n    {about}", style="dim not bold")
     if state.advice:
-        text.append(f"\n    next: {state.advice}", style="not bold default")
+        # Some files have no official address.
+        pulls = state.advice.startswith("streamd") and mirror is None
+        where = " --mirror DIR" if pulls and any(f.url is None for f in pack.files) else ""
+        text.append(f"\n    next: {state.advice}{where}", style="not bold default")
     return text
 
 

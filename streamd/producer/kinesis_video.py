@@ -121,6 +121,17 @@ class KinesisVideoControl:
             answer = self._client.get_data_endpoint(StreamName=name, APIName="PUT_MEDIA")
         return f"{answer['DataEndpoint'].rstrip('/')}/putMedia"
 
+    def check(self) -> None:
+        """Ask for one stream, to see whether the endpoint answers and knows us.
+
+        Raises:
+            EndpointError: If nothing answers.
+            RefusedError: If the service says no.
+
+        """
+        with self._errors():
+            self._client.list_streams(MaxResults=1)
+
     def _describe(self, name: str, *, was_created: bool) -> StreamInfo:
         with self._errors():
             info = self._client.describe_stream(StreamName=name)["StreamInfo"]
