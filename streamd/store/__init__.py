@@ -6,7 +6,7 @@ One module per kind of resource; :class:`Store` is all of them over one database
 from __future__ import annotations
 
 from streamd.clock import Clock
-from streamd.store.collections import CollectionState, CollectionStore, FacePage, StoredFace
+from streamd.store.collections import CollectionState, CollectionStore
 from streamd.store.database import Database
 from streamd.store.errors import (
     LimitError,
@@ -19,6 +19,7 @@ from streamd.store.errors import (
     VectorError,
     VersionMismatchError,
 )
+from streamd.store.faces import FacePage, FaceStore, StoredFace
 from streamd.store.sessions import ClaimedSession, SessionStore
 from streamd.store.stream_processors import StreamProcessorStore
 from streamd.store.tags import TagStore
@@ -42,7 +43,9 @@ __all__ = [
 ]
 
 
-class Store(StreamProcessorStore, SessionStore, CollectionStore, VideoStreamStore, TagStore):
+class Store(
+    StreamProcessorStore, SessionStore, CollectionStore, FaceStore, VideoStreamStore, TagStore
+):
     """Everything the daemon remembers.
 
     Any method raises :class:`StoreUnavailableError` while the database does not answer.

@@ -28,7 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamd.resources import Face
-from streamd.store.collections import StoredFace
+from streamd.store.faces import StoredFace
 
 __all__ = ["FORMAT", "Manifest", "MappedFaces", "VectorFiles"]
 

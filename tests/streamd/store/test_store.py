@@ -21,7 +21,7 @@ from streamd.store import (
     NotFoundError,
     StaleEpochError,
     Store,
-    collections,
+    faces,
     vectors,
 )
 from streamd.store.vectors import CollectionVectors
@@ -284,7 +284,7 @@ class FaceMachine(StoreMachine):
 def _small_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
     # So that steps, compaction and forgetting happen within a few faces.
     monkeypatch.setattr(vectors, "FACES_AT_ONCE", 3)
-    monkeypatch.setattr(collections, "REMEMBERED_CHANGES", 3)
+    monkeypatch.setattr(faces, "REMEMBERED_CHANGES", 3)
 
 
 SETTINGS = settings(

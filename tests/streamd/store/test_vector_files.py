@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from streamd.store.collections import StoredFace
+from streamd.store.faces import StoredFace
 from streamd.store.vector_files import Manifest, VectorFiles
 from tests.support.store import make_face
 
