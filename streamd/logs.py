@@ -29,7 +29,16 @@ _STANDARD: Final = frozenset(
     logging.LogRecord("", 0, "", 0, "", None, None).__dict__
     | {"message": 0, "asctime": 0, "taskName": 0}
 )
-_QUIET: Final = ("aiohttp.access", "aiokafka", "asyncio", "botocore", "boto3", "PIL", "urllib3")
+_QUIET: Final = (
+    "aiohttp.access",
+    "aiokafka",
+    "alembic",
+    "asyncio",
+    "botocore",
+    "boto3",
+    "PIL",
+    "urllib3",
+)
 """Libraries whose details help nobody but their authors."""
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import sys
 from collections.abc import Sequence
 
@@ -79,6 +80,8 @@ class WorkerSupervisor:
             "-m",
             "streamd.worker",
             stdin=asyncio.subprocess.PIPE,
+            # Streams are the parallelism: numpy's own threads would only fight over the cores.
+            env={"OPENBLAS_NUM_THREADS": "1", **os.environ},
             # Ctrl-C in a terminal must reach the control process alone.
             start_new_session=True,
         )

@@ -198,7 +198,9 @@ class MediaChain:
             self._clock.monotonic() - started
         )
         self.progress.position = position
-        self._outbox.append(items, state=self._state())
+        if items:
+            # Without results nothing is written: after a crash the frame is analysed again.
+            self._outbox.append(items, state=self._state())
         self._metrics.frames_analyzed.labels(self._name).inc()
         lag = self._clock.epoch() - self._arrived_ms / 1000
         self._metrics.lag_seconds.labels(self._name).set(max(0.0, lag))

@@ -18,7 +18,7 @@ from streamd.clock import Clock
 from streamd.config import Settings
 from streamd.ingest.getmedia import KinesisVideoClient
 from streamd.kvs.fragments import FragmentEnded, FragmentEvent, Packet
-from streamd.lifecycle import Event
+from streamd.lifecycle import Event, Status
 from streamd.metrics import Metrics
 from streamd.pipeline.chain import Arrival, MediaChain
 from streamd.pipeline.collection_search import CollectionSearch
@@ -101,7 +101,8 @@ class SessionRunner:
         }
 
     def request_stop(self) -> None:
-        """End in order: StopStreamProcessor was called."""
+        """End in order: StopStreamProcessor was called, which made the status STOPPING."""
+        self._processor = self._processor.model_copy(update={"status": Status.STOPPING})
         self._end(_Outcome.STOPPED)
 
     def drain(self) -> None:

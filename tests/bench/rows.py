@@ -113,11 +113,8 @@ def _session(daemon: Daemon, video: Video, seconds: int, *, real_time: bool) -> 
 
 def _cpu_seconds(daemon: Daemon) -> float:
     """User and system time of the control process and its workers."""
-    children = subprocess.run(
-        ["ps", "--ppid", str(daemon.pid), "-o", "pid="], capture_output=True, text=True, check=True
-    ).stdout.split()
     total = 0
-    for pid in (str(daemon.pid), *children):
+    for pid in (daemon.pid, *daemon.worker_pids()):
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
         total += int(fields[11]) + int(fields[12])
     return total / CLOCK_TICKS

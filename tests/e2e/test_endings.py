@@ -38,13 +38,6 @@ def _fragments(acks: list[dict[str, Any]]) -> list[str]:
     return [ack["FragmentNumber"] for ack in acks if ack["EventType"] == "PERSISTED"]
 
 
-def _workers_of(daemon: Daemon) -> list[int]:
-    listed = subprocess.run(
-        ["ps", "--ppid", str(daemon.pid), "-o", "pid="], capture_output=True, text=True, check=True
-    )
-    return [int(pid) for pid in listed.stdout.split()]
-
-
 def test_sigterm_drains_and_a_restart_goes_on(own_daemon: Daemon) -> None:
     """SIGTERM exits 0; after the restart the processor runs and misses nothing sent before."""
     create_face_search(own_daemon, "cam")
@@ -97,7 +90,7 @@ def test_crashed_worker_costs_its_sessions_seconds(own_daemon: Daemon) -> None:
     )
     camera.start()
     wait_until(lambda: own_daemon.records("cam"), what="first records")
-    for pid in _workers_of(own_daemon):
+    for pid in own_daemon.worker_pids():
         os.kill(pid, signal.SIGKILL)
     camera.join()
     fragments = _fragments(acks)
@@ -130,7 +123,7 @@ def test_sessions_can_run_in_the_control_process(data_dir: Path) -> None:
     daemon = Daemon(data_dir, {"STREAMD_SERVER__WORKERS": "0"})
     try:
         daemon.start()
-        assert _workers_of(daemon) == []
+        assert daemon.worker_pids() == []
         create_face_search(daemon, "cam")
         daemon.client("rekognition").start_stream_processor(Name="cam")
         wait_for_status(daemon, "cam", "RUNNING")

@@ -49,10 +49,10 @@ def test_session_announces_a_person_once_and_its_end(daemon: Daemon) -> None:
     assert complete["inputInformation"]["kinesisVideo"]["processedVideoDurationMillis"] == 2000
 
     root = daemon.data_dir / "outputs" / "s3"
-    frame = Image.open(root / label["frameImageUri"].removeprefix("s3://"))
-    assert frame.size == (448, 336)
-    crop = Image.open(root / label["croppedImageUri"].removeprefix("s3://"))
-    assert crop.width < 448
+    with Image.open(root / label["frameImageUri"].removeprefix("s3://")) as frame:
+        assert frame.size == (448, 336)
+    with Image.open(root / label["croppedImageUri"].removeprefix("s3://")) as crop:
+        assert crop.width < 448
     results = json.loads(
         (root / "porch-labels" / "cameras" / "porch-labels" / session / "results.json").read_text()
     )

@@ -63,6 +63,11 @@ class Daemon:
         assert self._process is not None
         return self._process.pid
 
+    def worker_pids(self) -> list[int]:
+        """Return the process ids of the workers (Linux)."""
+        children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text()
+        return [int(pid) for pid in children.split()]
+
     def start(self, *, ready: bool = True) -> Daemon:
         """Start the process and wait until /readyz answers 200."""
         with self.log_path.open("ab") as log:
