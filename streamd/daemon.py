@@ -114,6 +114,8 @@ class Daemon:
                 store=store, run_blocking=run_store, metrics=self._metrics, wake=self._wake
             )
             vectors = CollectionVectors(store, self._settings.data_dir / "collections")
+            # What a crash left of deleted collections.
+            await run_store(vectors.prune)
             api = RekognitionApi(
                 store=store,
                 scheduler=scheduler,

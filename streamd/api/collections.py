@@ -35,10 +35,12 @@ class Collections:
         store: Store,
         aws: AwsSettings,
         analyzer: Callable[[], FaceAnalyzer],
+        forget_deleted: Callable[[], object],
         run_blocking: RunBlocking,
         run_analysis: RunBlocking,
     ) -> None:
         self._store = store
+        self._forget_deleted = forget_deleted
         self._aws = aws
         self._analyzer = analyzer
         self._run_blocking = run_blocking
@@ -119,6 +121,8 @@ class Collections:
             await self._run_blocking(
                 self._store.delete_collection, self._aws.account_id, params["CollectionId"]
             )
+        # Vectors are biometric data: off the disk now, not when a reader notices.
+        await self._run_blocking(self._forget_deleted)
         return {"StatusCode": _STATUS_OK}
 
 

@@ -92,6 +92,7 @@ class RekognitionApi:
                 store=store,
                 aws=aws,
                 analyzer=analyzer,
+                forget_deleted=search.forget_deleted,
                 run_blocking=run_blocking,
                 run_analysis=run_analysis,
             ).operations(),

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from processors.faces.analyzer import FaceAnalyzer
 from processors.faces.index import FaceIndex
 from streamd.resources import Face
+from streamd.store.errors import NotFoundError
 from streamd.store.vectors import CollectionSnapshot, CollectionVectors
 
 __all__ = ["CollectionSearch"]
@@ -67,11 +68,21 @@ class CollectionSearch:
             for matches in rows
         ]
 
+    def forget_deleted(self) -> int:
+        """Remove the vectors of deleted collections from the disk; returns how many had some."""
+        return self._vectors.prune()
+
     def _index(
         self, account_id: str, collection_id: str, *, fresh: bool
     ) -> tuple[CollectionSnapshot, FaceIndex]:
         key = (account_id, collection_id)
-        snapshot = self._vectors.snapshot(account_id, collection_id, fresh=fresh)
+        try:
+            snapshot = self._vectors.snapshot(account_id, collection_id, fresh=fresh)
+        except NotFoundError:
+            # Deleted faces must not live on in memory.
+            with self._lock:
+                self._indexes.pop(key, None)
+            raise
         with self._lock:
             held = self._indexes.get(key)
             if held is not None and held[0] is snapshot:

@@ -1,0 +1,1 @@
+"""Sessions: the one room where blocking work and the event loop meet."""
