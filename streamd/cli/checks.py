@@ -375,4 +375,8 @@ def _notable(title: str, detail: str, next_step: str | None = None) -> Finding:
 
 
 def _broken(title: str, detail: str, next_step: str | None = None) -> Finding:
-    return Finding(verdict=Verdict.BROKEN, title=title, detail=detail, next_step=next_step or None)
+    # Messages of libraries have lines of their own; a finding is one.
+    one_line = " ".join(detail.split())
+    return Finding(
+        verdict=Verdict.BROKEN, title=title, detail=one_line, next_step=next_step or None
+    )

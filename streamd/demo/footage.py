@@ -26,7 +26,7 @@ __all__ = ["FACE_NAME", "SampleCamera", "make_footage", "sample_face"]
 WIDTH_PX, HEIGHT_PX, FRAME_RATE = 1280, 720, 25
 KEYFRAME_FRAMES = 50
 """Fragments of two seconds."""
-FADE_FRAMES = 12
+FADE_FRAMES = 5
 FACE_NAME = "eileen"
 """Whose face the sample camera sees: astronaut Eileen Collins."""
 ENLARGE = 2

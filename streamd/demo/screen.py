@@ -88,7 +88,7 @@ class Screen:
         share = "" if result.confidence_percent is None else f"{result.confidence_percent:6.1f} %"
         line = Text(f"    {_clock(result.shown_at)}  ")
         line.append(f"LABEL_DETECTED {result.label:<7}", style=f"bold rgb{color_of(result.label)}")
-        line.append(f"{share:<9}  {_box(result.box)}  {result.image_uri or ''}")
+        line.append(f"{share:<9}  {_box(result.box)}  {_bucket(result.image_uri)}")
         self.console.print(line, soft_wrap=True)
 
     def session_over(self, result: SessionOver) -> None:
@@ -142,6 +142,11 @@ class Screen:
 
 def _clock(moment: float) -> str:
     return datetime.fromtimestamp(moment, UTC).strftime("%H:%M:%S.%f")[:-3]
+
+
+def _bucket(uri: str | None) -> str:
+    """Say where a hero frame lies, without the long key."""
+    return "" if uri is None else f"hero frame in {'/'.join(uri.split('/')[:3])}"
 
 
 def _box(box: Box) -> str:

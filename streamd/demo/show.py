@@ -73,6 +73,8 @@ def save_frames(
 
     """
     folder.mkdir(parents=True, exist_ok=True)
+    for old in folder.glob("[0-9][0-9]-*.jpg"):
+        old.unlink()  # of an earlier run; the new ones may be fewer
     wanted: dict[str, list[tuple[int, Pick]]] = defaultdict(list)
     for index, pick in enumerate(picks, start=1):
         wanted[pick.fragment_number].append((index, pick))

@@ -27,6 +27,7 @@ from streamd.producer.tracks import CODEC_IDS, VideoTrack
 __all__ = ["PyavSource", "SourceOptions", "is_live", "mask_credentials"]
 
 LIVE_SCHEMES = ("rtsp", "rtsps", "rtmp", "rtmps", "srt", "udp", "rtp")
+RAW_FORMATS = ("h264", "hevc")
 FILE_BATCH = 16
 """Packets read ahead of a file at once: fewer changes of thread."""
 DEFAULT_FRAME_RATE = 25.0
@@ -142,7 +143,9 @@ class PyavSource:
         if self.codec not in CODEC_IDS or self._options.transcode:
             self.notes.append(f"{self.codec} video is encoded to H.264 on the way")
             return EncodedVideo(self._stream, self.frame_rate)
-        return _PassedVideo(self._stream, self.frame_rate, self.notes)
+        if self._container.format.name in RAW_FORMATS:
+            self.notes.append(f"no timestamps: made from {self.frame_rate:g} frames per second")
+        return _PassedVideo(self._stream, self.frame_rate)
 
     def _audio_reader(self) -> _Audio | None:
         streams = self._container.streams.audio
@@ -197,11 +200,10 @@ class PyavSource:
 class _PassedVideo:
     """H.264 or H.265 packets, not decoded."""
 
-    def __init__(self, stream: av.video.VideoStream, frame_rate: float, notes: list[str]) -> None:
+    def __init__(self, stream: av.video.VideoStream, frame_rate: float) -> None:
         context = stream.codec_context
         self._stream = stream
         self._frame_rate = frame_rate
-        self._notes = notes
         self._untimed: DisplayOrder | None = None
         self._last = CodedFrame(pts_ns=0, dts_ns=-1, duration_ns=0, is_keyframe=False, data=b"")
         self.state = VideoTrack(
@@ -217,7 +219,6 @@ class _PassedVideo:
             width, height = self._stream.codec_context.width, self._stream.codec_context.height
             self.state.replace(record, width_px=width, height_px=height)
         if self._untimed is None and packet.pts is None and self._last.dts_ns < 0:
-            self._notes.append(f"no timestamps: made from {self._frame_rate:g} frames per second")
             self._untimed = DisplayOrder(self._stream, self._frame_rate)
         if self._untimed is not None:
             frames = self._untimed.push(bytes(packet), is_keyframe=packet.is_keyframe)
