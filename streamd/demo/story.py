@@ -29,7 +29,7 @@ from streamd.demo.screen import Screen
 __all__ = ["DemoOptions", "Story"]
 
 REGION, ACCOUNT = "us-east-1", "000000000000"
-NO_SECRET = "demo"  # noqa: S105  # no secret at all
+KEY = {"aws_access_key_id": "demo", "aws_secret_access_key": "demo"}
 """The demo's daemon asks for none; boto3 wants something to sign with."""
 STREAM, COLLECTION = "front-door", "family"
 FACES, LABELS = "front-door-faces", "front-door-labels"
