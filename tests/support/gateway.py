@@ -99,6 +99,7 @@ class Server:
         queue: asyncio.Queue[bytes | None] = asyncio.Queue()
 
         async def body() -> AsyncIterator[bytes]:
+            yield b""  # aiohttp's client sends its headers with the first piece of the body
             while (data := await queue.get()) is not None:
                 yield data
 
