@@ -29,7 +29,7 @@ from streamd.demo.screen import Screen
 __all__ = ["DemoOptions", "Story"]
 
 REGION, ACCOUNT = "us-east-1", "000000000000"
-KEY = {"aws_access_key_id": "demo", "aws_secret_access_key": "demo"}
+NO_SECRET = "demo"  # noqa: S105  # no secret at all
 """The demo's daemon asks for none; boto3 wants something to sign with."""
 STREAM, COLLECTION = "front-door", "family"
 FACES, LABELS = "front-door-faces", "front-door-labels"
@@ -184,7 +184,9 @@ class Story:
         return str(path)
 
     def _connect(self, url: str) -> None:
-        session = boto3.Session(**KEY, region_name=REGION)
+        session = boto3.Session(
+            aws_access_key_id="demo", aws_secret_access_key=NO_SECRET, region_name=REGION
+        )
         config = Config(retries={"mode": "standard", "max_attempts": 2}, read_timeout=60)
         self._session, self._config = session, config
         self._rekognition: Any = session.client("rekognition", endpoint_url=url, config=config)

@@ -165,7 +165,7 @@ class SessionRunner:
         reader = asyncio.create_task(self._read(chain, intake), name="reader")
         ender = asyncio.create_task(self._stop_reading(reader, intake), name="ender")
         try:
-            while batch := await intake.take():
+            while self._outcome is None and (batch := await intake.take()):
                 # Results already made come first: no new ones while the outbox is full.
                 await delivery.wait_for_room()
                 if await self._parts.engine.run(chain.process, batch):

@@ -59,6 +59,22 @@ def test_session_announces_a_person_once_and_its_end(daemon: Daemon) -> None:
     assert len(results["labels"]) == 10
 
 
+def test_media_beyond_the_duration_is_left_alone(daemon: Daemon) -> None:
+    """What follows the last fragment of the session is read by nobody, in however large pieces."""
+    video, rekognition = daemon.client("kinesisvideo"), daemon.client("rekognition")
+    arn = video.create_stream(StreamName="long", DataRetentionInHours=1)["StreamARN"]
+    create_labels(daemon, "long-labels", arn)
+    start_ms = now_ms()
+    put_video(daemon.port, "long", face_video(4.0), start_ms=start_ms, repeat=3)
+    for _ in range(3):
+        rekognition.start_stream_processor(
+            Name="long-labels",
+            StartSelector={"KVSStreamStartSelector": {"ProducerTimestamp": start_ms}},
+            StopSelector={"MaxDurationInSeconds": 1},
+        )
+        assert wait_for_status(daemon, "long-labels", "STOPPED", "FAILED") == "STOPPED"
+
+
 def test_media_that_ends_early_ends_the_session(daemon: Daemon) -> None:
     """A session of 60 s over 1 s of media is STOPPED soon after the media, with its COMPLETE."""
     video, rekognition = daemon.client("kinesisvideo"), daemon.client("rekognition")

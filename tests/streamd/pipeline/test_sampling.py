@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import accumulate
 
 import pytest
@@ -13,7 +14,7 @@ from streamd.pipeline.sampling import Sampler
 MS = 1_000_000
 
 
-def taken(fps: float, times_ms: list[float]) -> list[float]:
+def taken(fps: float, times_ms: Sequence[float]) -> list[float]:
     """The times of those frames that are analysed."""
     sampler = Sampler(fps)
     return [time for time in times_ms if sampler.wants(round(time * MS))]

@@ -50,7 +50,9 @@ def test_every_operation_of_the_model_arrives(name: str) -> None:
     """What botocore sends with every member set is read back member for member."""
     operation_model = MODEL.operation_model(name)
     params = sample(operation_model.input_shape) if operation_model.input_shape else {}
-    request = create_serializer("json", include_validation=False).serialize_to_request(params, operation_model)
+    request = create_serializer("json", include_validation=False).serialize_to_request(
+        params, operation_model
+    )
     operation = CODEC.operation_for(request["headers"]["X-Amz-Target"])
     parsed = parser_for(CODEC.service, operation.input_shape)(parse_json_object(request["body"]))
     assert operation.name == name
