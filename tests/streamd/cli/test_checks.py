@@ -1,0 +1,227 @@
+"""What doctor finds, check by check."""
+
+from __future__ import annotations
+
+import contextlib
+import http.server
+import socket
+import threading
+from collections.abc import Iterator
+from email.utils import formatdate
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from streamd.cli import app, checks
+from streamd.cli.checks import Finding, Verdict, run_check
+from streamd.config import Settings, load_settings
+
+
+@pytest.fixture(autouse=True)
+def _no_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/nonexistent")
+    monkeypatch.setenv("AWS_CONFIG_FILE", "/nonexistent")
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+
+
+def settings(tmp_path: Path, **sections: dict[str, Any]) -> Settings:
+    server = {"data_dir": tmp_path / "data", "listen": "127.0.0.1:0", **sections.pop("server", {})}
+    return load_settings(overrides={"server": server, **sections})
+
+
+def only(check: checks.Check, of: Settings) -> Finding:
+    findings = run_check(check, of)
+    assert len(findings) == 1, findings
+    return findings[0]
+
+
+@contextlib.contextmanager
+def http_server(*, status: int = 200, date: str | None = None) -> Iterator[str]:
+    """Serve one answer to everything."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response_only(status)
+            self.send_header("Date", date or formatdate(usegmt=True))
+            self.send_header("Content-Length", "6")
+            self.end_headers()
+            if self.command != "HEAD":
+                self.wfile.write(b"ready\n")
+
+        do_HEAD = do_GET  # noqa: N815 - the library's way
+
+        def log_message(self, *arguments: object) -> None:
+            del arguments
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def test_a_failing_check_is_a_finding(tmp_path: Path) -> None:
+    """An exception nobody foresaw is shown, masked, and does not stop the others."""
+
+    def check_something(_settings: Settings) -> Iterator[Finding]:
+        raise RuntimeError("rtsp://u:hush@camera")
+        yield
+
+    finding = only(check_something, settings(tmp_path))
+    assert finding.verdict is Verdict.BROKEN
+    assert finding.detail == "RuntimeError: rtsp://***@camera"
+
+
+def test_data_dir(tmp_path: Path) -> None:
+    """A writable directory with little room is notable; a file in its place is broken."""
+    small = settings(tmp_path, kinesis_video={"max_archive_bytes": 1})
+    assert only(checks.check_data_dir, small).verdict is Verdict.GOOD
+    huge = settings(tmp_path, kinesis_video={"max_archive_bytes": 10**18})
+    finding = only(checks.check_data_dir, huge)
+    assert finding.verdict is Verdict.NOTABLE
+    assert "max_archive_bytes" in (finding.next_step or "")
+
+
+def test_models_that_are_missing(tmp_path: Path) -> None:
+    """A pack that is not there is broken, with the command that fetches it."""
+    finding = run_check(
+        checks.check_models, settings(tmp_path, models={"faces": "yunet-retail0095"})
+    )[0]
+    assert finding.verdict is Verdict.BROKEN
+    assert finding.next_step == "streamd models pull yunet-retail0095"
+
+
+def test_providers(tmp_path: Path) -> None:
+    """The CPU is always there; a provider of no build is broken."""
+    assert only(checks.check_onnx_runtime, settings(tmp_path)).verdict is Verdict.GOOD
+    finding = only(checks.check_onnx_runtime, settings(tmp_path, models={"providers": ["npu"]}))
+    assert finding.verdict is Verdict.BROKEN
+
+
+def test_store(tmp_path: Path, unused_tcp_port: int) -> None:
+    """No database yet is fine; one that does not answer is broken, in one line."""
+    assert only(checks.check_store, settings(tmp_path)).verdict is Verdict.GOOD
+    url = f"postgresql://streamd:hush@127.0.0.1:{unused_tcp_port}/streamd"
+    finding = only(checks.check_store, settings(tmp_path, store={"url": url}))
+    assert finding.verdict is Verdict.BROKEN
+    assert "\n" not in finding.detail
+    assert "hush" not in finding.detail
+
+
+def test_daemon_that_serves() -> None:
+    """A daemon that answers /readyz is good."""
+    with http_server() as url:
+        found = load_settings(overrides={"server": {"listen": url.removeprefix("http://")}})
+        assert only(checks.check_daemon, found).verdict is Verdict.GOOD
+
+
+def test_daemon_that_starts() -> None:
+    """503 means wait."""
+    with http_server(status=503) as url:
+        found = load_settings(overrides={"server": {"listen": url.removeprefix("http://")}})
+        assert only(checks.check_daemon, found).verdict is Verdict.NOTABLE
+
+
+def test_daemon_that_is_something_else() -> None:
+    """Another server on our port is broken."""
+    with http_server(status=404) as url:
+        found = load_settings(overrides={"server": {"listen": url.removeprefix("http://")}})
+        finding = only(checks.check_daemon, found)
+    assert finding.verdict is Verdict.BROKEN
+    assert "something else" in finding.detail
+
+
+def test_a_free_port_says_how_to_start(unused_tcp_port: int) -> None:
+    """A daemon that does not run is no fault."""
+    found = load_settings(overrides={"server": {"listen": f"127.0.0.1:{unused_tcp_port}"}})
+    finding = only(checks.check_daemon, found)
+    assert (finding.verdict, finding.next_step) == (Verdict.NOTABLE, "streamd serve")
+
+
+def test_local_outputs_are_good(tmp_path: Path) -> None:
+    """Files need nobody."""
+    finding = only(checks.check_outputs, settings(tmp_path))
+    assert finding.verdict is Verdict.GOOD
+    assert "kinesis, s3, sns" in finding.detail
+
+
+@pytest.mark.parametrize("kind", ["kinesis", "s3", "sns"])
+def test_services_that_are_away(tmp_path: Path, kind: str, unused_tcp_port: int) -> None:
+    """A service that does not answer is broken and names its section."""
+    section = {
+        "endpoint_url": f"http://127.0.0.1:{unused_tcp_port}",
+        "access_key_id": "AKIDEXAMPLE",
+        "secret_access_key": "hush",
+    }
+    found = settings(tmp_path, outputs={kind: kind}, **{kind: section})
+    finding = run_check(checks.check_outputs, found)[-1]
+    assert finding.verdict is Verdict.BROKEN
+    assert f"[{kind}]" in (finding.next_step or "")
+
+
+def test_kafka_that_is_away(tmp_path: Path, unused_tcp_port: int) -> None:
+    """A broker that does not answer is broken."""
+    found = settings(
+        tmp_path,
+        outputs={"kinesis": "kafka"},
+        kafka={"bootstrap_servers": f"127.0.0.1:{unused_tcp_port}"},
+    )
+    finding = run_check(checks.check_outputs, found)[-1]
+    assert (finding.verdict, finding.title) == (Verdict.BROKEN, "kafka")
+
+
+def test_cameras(tmp_path: Path) -> None:
+    """A camera whose port answers is good; passwords stay unsaid."""
+    with socket.create_server(("127.0.0.1", 0)) as camera:
+        port = camera.getsockname()[1]
+        cameras = {"porch": {"url": f"rtsp://u:hush@127.0.0.1:{port}/1"}}
+        finding = only(checks.check_cameras, settings(tmp_path, cameras=cameras))
+    assert finding.verdict is Verdict.GOOD
+    finding = only(checks.check_cameras, settings(tmp_path, cameras=cameras))
+    assert finding.verdict is Verdict.BROKEN
+    assert "hush" not in finding.detail
+
+
+@pytest.mark.parametrize(
+    ("date", "verdict"),
+    [
+        (None, Verdict.GOOD),
+        ("Tue, 14 Nov 2023 22:13:20 GMT", Verdict.BROKEN),
+        ("no date", Verdict.NOTABLE),
+    ],
+    ids=["now", "years off", "not a date"],
+)
+def test_clock(tmp_path: Path, date: str | None, verdict: Verdict) -> None:
+    """The Date header of endpoints that check signatures is compared with our clock."""
+    with http_server(date=date) as url:
+        found = settings(tmp_path, outputs={"s3": "s3"}, s3={"endpoint_url": url})
+        assert only(checks.check_clock, found).verdict is verdict
+
+
+def test_doctor_exits_1_when_something_is_broken(tmp_path: Path) -> None:
+    """The report has a line per finding and the exit code tells."""
+    config = tmp_path / "streamd.toml"
+    config.write_text("[models]\nfaces = 'yunet-retail0095'\n[server]\nlisten = '127.0.0.1:0'\n")
+    command = ["doctor", "--config", str(config), "--data-dir", str(tmp_path / "data")]
+    result = CliRunner().invoke(app, command)
+    assert result.exit_code == 1
+    assert "✗ face pack" in result.output
+    assert "next: streamd models pull yunet-retail0095" in result.output
+    assert "1 broken" in result.output
+
+
+def test_doctor_reports_wrong_settings(tmp_path: Path) -> None:
+    """Settings that cannot be read are the first finding."""
+    config = tmp_path / "streamd.toml"
+    config.write_text("[server]\nlisten = 'x'\n")
+    result = CliRunner().invoke(app, ["doctor", "--config", str(config)])
+    assert result.exit_code == 1
+    assert "✗ settings" in result.output

@@ -1,0 +1,134 @@
+"""Log lines: fields, UTC times, one record a line, no secrets."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+from collections.abc import Iterator
+
+import pytest
+
+from streamd import logs
+
+LOGGER = "streamd.test"
+
+
+@pytest.fixture
+def root() -> Iterator[logging.Logger]:
+    """Give the root logger back as it was."""
+    logger = logging.getLogger()
+    handlers, level = logger.handlers[:], logger.level
+    yield logger
+    logger.handlers[:], logger.level = handlers, level
+    logging.captureWarnings(capture=False)
+
+
+def record(message: str = "hello", *args: object, **fields: object) -> logging.LogRecord:
+    made = logging.LogRecord(LOGGER, logging.INFO, __file__, 1, message, args, None)
+    made.created = 1_700_000_000.123
+    made.__dict__.update(fields)
+    return made
+
+
+def test_text_shows_time_level_logger_message_and_fields() -> None:
+    """A line for people, with UTC to the millisecond and fields behind."""
+    line = logs.TextFormatter().format(record("took %d", 3, stream="porch", text="two words"))
+    assert line == (
+        '2023-11-14T22:13:20.123Z INFO    streamd.test: took 3 stream=porch text="two words"'
+    )
+
+
+def test_json_is_one_object() -> None:
+    """A line for machines keeps the types of fields."""
+    line = logs.JsonFormatter().format(record("took %d", 3, frames=7, ratio=0.5))
+    assert json.loads(line) == {
+        "time": "2023-11-14T22:13:20.123Z",
+        "level": "info",
+        "logger": "streamd.test",
+        "message": "took 3",
+        "frames": 7,
+        "ratio": 0.5,
+    }
+
+
+def test_json_fields_cannot_replace_ours() -> None:
+    """A field called like one of ours gets another name."""
+    document = json.loads(logs.JsonFormatter().format(record("hello", level="fake")))
+    assert (document["level"], document["level_"]) == ("info", "fake")
+
+
+def test_json_takes_values_json_does_not_know() -> None:
+    """Anything else is written as text."""
+    document = json.loads(
+        logs.JsonFormatter().format(
+            record(
+                path=io,
+                labels={
+                    "a",
+                },
+            )
+        )
+    )
+    assert isinstance(document["labels"], str)
+
+
+@pytest.mark.parametrize("formatter", [logs.TextFormatter(), logs.JsonFormatter()])
+def test_a_record_is_one_line(formatter: logging.Formatter) -> None:
+    """A newline in a field cannot forge another record."""
+    line = formatter.format(record(name_given="a\nb"))
+    assert "\n" not in line
+
+
+@pytest.mark.parametrize("formatter", [logs.TextFormatter(), logs.JsonFormatter()])
+@pytest.mark.parametrize(
+    ("message", "fields"),
+    [
+        ("opening rtsp://admin:hush@camera/1", {}),
+        ("GET https://s3/x?X-Amz-Signature=0123456789abcdef&a=1", {"hush_not": 1}),
+        ("sent", {"sasl_password": "hush"}),
+        ("sent", {"authorization": "AWS4 hush"}),
+        ("sent", {"request": {"secret_access_key": "hush", "name": "x"}}),
+        ("sent", {"session_token": "hush"}),
+        ("sent", {"vector": "hush"}),
+        ("sent", {"urls": ["rtsp://u:hush@h/1"]}),
+    ],
+)
+def test_secrets_are_masked(
+    formatter: logging.Formatter, message: str, fields: dict[str, object]
+) -> None:
+    """Passwords in URLs, signatures and fields named like secrets never reach a log."""
+    line = formatter.format(record(message, **fields))
+    assert "hush" not in line.replace("hush_not", "")
+    assert "0123456789abcdef" not in line
+    assert "***" in line
+
+
+def test_exceptions_carry_their_traceback() -> None:
+    """logger.exception writes the traceback, masked."""
+
+    def fail() -> None:
+        raise ValueError("rtsp://u:hush@camera is broken")
+
+    made = record("failed")
+    try:
+        fail()
+    except ValueError as error:
+        made.exc_info = (ValueError, error, error.__traceback__)
+    text = logs.TextFormatter().format(made)
+    document = json.loads(logs.JsonFormatter().format(made))
+    assert "ValueError: rtsp://***@camera is broken" in text
+    assert document["exception"].endswith("ValueError: rtsp://***@camera is broken")
+
+
+def test_configure_replaces_handlers_and_quiets_libraries(root: logging.Logger) -> None:
+    """Configuring twice writes every record once, and libraries' details not at all."""
+    stream = io.StringIO()
+    logs.configure("json", "debug", stream=io.StringIO())
+    logs.configure("json", "info", stream=stream)
+    logging.getLogger(LOGGER).info("here", extra={"stream": "porch"})
+    logging.getLogger(LOGGER).debug("not here")
+    logging.getLogger("aiohttp.access").info("nor here")
+    lines = stream.getvalue().splitlines()
+    assert [json.loads(line)["message"] for line in lines] == ["here"]
+    assert root.level == logging.INFO
