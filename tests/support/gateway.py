@@ -18,7 +18,7 @@ from aiohttp import web
 from botocore.config import Config
 from prometheus_client import CollectorRegistry
 
-from streamd.clock import SystemClock
+from streamd.clock import Clock, SystemClock
 from streamd.config import AwsSettings, KinesisVideoSettings
 from streamd.gateway import Gateway
 from streamd.metrics import Metrics
@@ -135,6 +135,7 @@ class Server:
 @asynccontextmanager
 async def serving(data_dir: Path, **options: Any) -> AsyncIterator[Server]:
     """Run a gateway and its store; closing is part of what is tested."""
+    clock: Clock = options.pop("clock", None) or SystemClock()
     settings = KinesisVideoSettings(**{"idle_seconds": 0.2, **options.pop("settings", {})})
     store = Store(f"sqlite:///{data_dir / 'streamd.sqlite'}", clock=SystemClock())
     store.migrate()
@@ -145,7 +146,7 @@ async def serving(data_dir: Path, **options: Any) -> AsyncIterator[Server]:
         settings=settings,
         data_dir=data_dir / "kinesis-video",
         aws=AwsSettings(),
-        clock=SystemClock(),
+        clock=clock,
         metrics=metrics,
         run_blocking=partial(asyncio.get_running_loop().run_in_executor, pool),
         **options,
