@@ -30,6 +30,8 @@ def is_annexb(extradata: bytes) -> bool:
 def split_annexb(data: bytes) -> list[bytes]:
     """Return the NAL units of a byte stream, without start codes and padding zeros."""
     starts = [match.end() for match in _START_CODE.finditer(data)]
+    if not starts:
+        return []
     ends = [start - 3 for start in starts[1:]] + [len(data)]
     # "trailing_zero_8bits": a unit never ends in a zero byte (H.264 B.1, H.265 B.2).
     units = (data[a:b].rstrip(b"\x00") for a, b in zip(starts, ends, strict=True))

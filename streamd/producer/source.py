@@ -28,6 +28,8 @@ __all__ = ["PyavSource", "SourceOptions", "is_live", "mask_credentials"]
 
 LIVE_SCHEMES = ("rtsp", "rtsps", "rtmp", "rtmps", "srt", "udp", "rtp")
 RAW_FORMATS = ("h264", "hevc")
+MAX_GUESS_NS = 1_000_000_000
+"""A decoding time this far back is a wrong guess before it; further, a jump of the source."""
 FILE_BATCH = 16
 """Packets read ahead of a file at once: fewer changes of thread."""
 DEFAULT_FRAME_RATE = 25.0
@@ -99,7 +101,10 @@ class PyavSource:
     @property
     def frame_rate(self) -> float:
         """Frames per second: as the user said, else the headers, else 25."""
-        rate = self._options.frame_rate or self._stream.average_rate or self._stream.guessed_rate
+        measured, guessed = self._stream.average_rate, self._stream.guessed_rate
+        if self._container.format.name in RAW_FORMATS:
+            measured = None  # always 25; the guess reads the parameter sets
+        rate = self._options.frame_rate or measured or guessed
         return float(rate) if rate else DEFAULT_FRAME_RATE
 
     def read(self) -> list[MediaUnit]:
@@ -205,7 +210,7 @@ class _PassedVideo:
         self._stream = stream
         self._frame_rate = frame_rate
         self._untimed: DisplayOrder | None = None
-        self._last = CodedFrame(pts_ns=0, dts_ns=-1, duration_ns=0, is_keyframe=False, data=b"")
+        self._last_dts_ns: int | None = None
         self.state = VideoTrack(
             context.name,
             bytes(context.extradata or b""),
@@ -218,14 +223,13 @@ class _PassedVideo:
             record = bytes(packet.get_sidedata("new_extradata"))
             width, height = self._stream.codec_context.width, self._stream.codec_context.height
             self.state.replace(record, width_px=width, height_px=height)
-        if self._untimed is None and packet.pts is None and self._last.dts_ns < 0:
+        if self._untimed is None and packet.pts is None and self._last_dts_ns is None:
             self._untimed = DisplayOrder(self._stream, self._frame_rate)
         if self._untimed is not None:
             frames = self._untimed.push(bytes(packet), is_keyframe=packet.is_keyframe)
             yield from map(self._converted, frames)
         else:
-            self._last = self._timed(packet)
-            yield self._converted(self._last)
+            yield self._converted(self._timed(packet))
 
     def flush(self) -> Iterator[CodedFrame]:
         if self._untimed is not None:
@@ -240,9 +244,14 @@ class _PassedVideo:
         step = nanoseconds(packet.duration or 0, base) or round(1e9 / self._frame_rate)
         pts = None if packet.pts is None else nanoseconds(packet.pts, base)
         dts = None if packet.dts is None else nanoseconds(packet.dts, base)
-        # Some muxers leave single times out; the neighbours tell.
+        last = self._last_dts_ns
+        # Matroska has no decoding times, and libavformat finds the first ones late.
         if dts is None:
-            dts = self._last.dts_ns + step if self._last.dts_ns >= 0 or pts is None else pts
+            dts = pts if last is None else last + step
+        assert dts is not None, "a first packet without any time has its own path"
+        if last is not None and 0 < last - dts <= MAX_GUESS_NS:
+            dts = last
+        self._last_dts_ns = dts
         return CodedFrame(
             pts_ns=dts if pts is None else pts,
             dts_ns=dts,
