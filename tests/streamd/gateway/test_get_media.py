@@ -251,7 +251,7 @@ async def test_a_number_beyond_the_newest_waits_for_new_media(server: Server) ->
 async def test_a_time_to_come_passes_over_what_is_too_early(server: Server) -> None:
     """PRODUCER_TIMESTAMP beyond all media waits; what ends before it is left out."""
     await archived(server, 1)
-    selector = {
+    selector: dict[str, Any] = {
         "StartSelectorType": "PRODUCER_TIMESTAMP",
         "StartTimestamp": START_MS / 1000 + 60.5,
     }
@@ -399,7 +399,7 @@ async def test_server_timestamp_contains_or_next(
                 clock.advance(10)
                 await producer.end()
             clock.advance(10)
-        selector = {
+        selector: dict[str, Any] = {
             "StartSelectorType": "SERVER_TIMESTAMP",
             "StartTimestamp": START_MS / 1000 + after_start,
         }

@@ -1,0 +1,365 @@
+from __future__ import annotations
+
+import os
+import random
+import signal
+import sqlite3
+import subprocess
+import sys
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from streamd.gateway.archive import Retention, StoredFragment, TimeOrigin
+from streamd.gateway.disk_archive import DiskArchive
+from streamd.gateway.errors import ArchiveError, FragmentDamagedError, FragmentGoneError
+from streamd.kvs.numbers import new_number
+from tests.support.clock import ManualClock
+
+ARN = "arn:aws:kinesisvideo:us-east-1:000000000000:stream/door/1"
+OTHER_ARN = "arn:aws:kinesisvideo:us-east-1:000000000000:stream/yard/1"
+HOUR_MS = 3600 * 1000
+DAY = Retention(max_age_ms=24 * HOUR_MS, max_bytes=None, durable=True)
+MB = 1024 * 1024
+T0_MS = 1_700_000_000_000
+
+
+class Box:
+    """An archive, and what it lost."""
+
+    def __init__(self, path: Path, *, max_bytes: int = 1024 * MB) -> None:
+        self.path = path
+        self.clock = ManualClock()
+        self.lost: list[tuple[str, int]] = []
+        self.archive = DiskArchive(
+            path,
+            clock=self.clock,
+            max_bytes=max_bytes,
+            on_lost=lambda reason, count: self.lost.append((reason, count)),
+        )
+        self.archive.recover()
+
+    def number(self, second: int) -> str:
+        return new_number(None, server_timestamp_ms=T0_MS + 1000 * second)
+
+    def put(
+        self, second: int, data: bytes = b"media", *, arn: str = ARN, retention: Retention = DAY
+    ) -> StoredFragment:
+        """Archive one second that began at its time."""
+        archive = self.archive
+        writer = archive.begin(archive.stream_id(arn), retention)
+        writer.write(b"header", [data[:2], data[2:]])
+        fragment = writer.finish(
+            number=self.number(second),
+            server_ms=T0_MS + 1000 * second,
+            server_end_ms=T0_MS + 1000 * second + 900,
+            producer_ms=T0_MS + 1000 * second,
+            length_ms=1000,
+            patch=None,
+        )
+        archive.commit([fragment], durable=True)
+        return fragment
+
+    def seconds(self, arn: str = ARN) -> list[int]:
+        found = self.archive.after(self.archive.stream_id(arn), "0", limit=10_000)
+        return [(fragment.server_ms - T0_MS) // 1000 for fragment in found]
+
+    def segments(self) -> list[Path]:
+        return sorted(self.path.rglob("*.seg"))
+
+
+@pytest.fixture
+def box(tmp_path: Path) -> Iterator[Box]:
+    made = Box(tmp_path / "a")
+    yield made
+    made.archive.close()
+
+
+def reopened(box: Box) -> Box:
+    box.archive.close()
+    return Box(box.path)
+
+
+def test_fragments_come_back_whole(box: Box) -> None:
+    """What was written is read again, with its header; the header is there once."""
+    fragments = [box.put(second, b"media-%d" % second) for second in range(3)]
+    for second, fragment in enumerate(fragments):
+        assert box.archive.check(fragment) == b"media-%d" % second
+        assert box.archive.header(fragment) == b"header"
+    (segment,) = box.segments()
+    assert segment.read_bytes() == b"headermedia-0media-1media-2"
+    assert box.archive.total_bytes == 27
+    assert box.seconds() == [0, 1, 2]
+
+
+def test_large_fragments_are_read_in_pieces(box: Box) -> None:
+    """The check covers all bytes and returns the first piece; read() returns the others."""
+    data = random.Random(1).randbytes(2 * MB + 5)
+    fragment = box.put(0, data)
+    first = box.archive.check(fragment)
+    rest = box.archive.read(fragment.place, len(first), 10 * MB)
+    assert (first + rest)[: fragment.size] == data
+
+
+def test_order_is_by_number(box: Box) -> None:
+    """after() pages by number, newest() and find() are exact."""
+    fragments = [box.put(second) for second in range(4)]
+    stream_id = box.archive.stream_id(ARN)
+    found = box.archive.after(stream_id, fragments[0].number, before=fragments[3].number, limit=1)
+    assert [f.number for f in found] == [fragments[1].number]
+    assert box.archive.newest(stream_id) == fragments[3]
+    assert box.archive.find(stream_id, fragments[2].number) == fragments[2]
+    assert box.archive.find(stream_id, "1") is None
+
+
+@pytest.mark.parametrize(
+    ("origin", "ms", "second"),
+    [
+        (TimeOrigin.PRODUCER, 10_500, 10),
+        (TimeOrigin.PRODUCER, 11_000, 20),
+        (TimeOrigin.PRODUCER, 0, 10),
+        (TimeOrigin.PRODUCER, 21_000, None),
+        (TimeOrigin.SERVER, 10_899, 10),
+        (TimeOrigin.SERVER, 10_950, 20),
+        (TimeOrigin.SERVER, 99_000, None),
+    ],
+)
+def test_times_are_contained_or_followed(
+    box: Box, origin: TimeOrigin, ms: int, second: int | None
+) -> None:
+    """at() finds the fragment that contains a time, else the one that begins next."""
+    by_second = {second: box.put(second) for second in (10, 20)}
+    found = box.archive.at(box.archive.stream_id(ARN), origin, T0_MS + ms)
+    assert found == (None if second is None else by_second[second])
+
+
+def test_what_is_not_committed_is_not_there(box: Box) -> None:
+    """A fragment without its row is unknown after a restart, and its bytes are cut off."""
+    box.put(0)
+    writer = box.archive.begin(box.archive.stream_id(ARN), DAY)
+    writer.write(b"header", [b"half a fragment"])
+    (segment,) = box.segments()
+    assert segment.read_bytes() == b"headermediahalf a fragment"
+    again = reopened(box)
+    assert again.seconds() == [0]
+    assert segment.read_bytes() == b"headermedia"
+    assert again.lost == []
+    again.archive.close()
+
+
+def test_abandoned_fragments_leave_no_trace(box: Box) -> None:
+    """An abandoned fragment is never found; the next one goes behind its bytes."""
+    writer = box.archive.begin(box.archive.stream_id(ARN), DAY)
+    writer.write(b"header", [b"void"])
+    writer.abandon()
+    fragment = box.put(1)
+    assert box.archive.check(fragment) == b"media"
+    assert box.seconds() == [1]
+
+
+def test_files_nobody_knows_are_removed(box: Box) -> None:
+    """A segment that was created but never committed to goes at the next start."""
+    box.put(0)
+    stray = box.segments()[0].with_name("000000009999.seg")
+    stray.write_bytes(b"x")
+    again = reopened(box)
+    assert not stray.exists()
+    again.archive.close()
+
+
+@pytest.mark.parametrize(
+    ("keep", "left", "lost"),
+    [
+        pytest.param(0, [], [("cut off", 3)], id="nothing"),
+        pytest.param(11, [0], [("cut off", 2)], id="to a boundary"),
+        pytest.param(18, [0, 1], [("cut off", 1)], id="into the last"),
+    ],
+)
+def test_a_truncated_file_loses_only_what_lay_beyond(
+    box: Box, keep: int, left: list[int], lost: list[tuple[str, int]]
+) -> None:
+    """Fragments beyond the end of a file are forgotten, logged and counted; the others stay."""
+    for second in range(3):
+        box.put(second)
+    (segment,) = box.segments()
+    os.truncate(segment, keep)
+    again = reopened(box)
+    assert (again.seconds(), again.lost) == (left, lost)
+    again.put(9)  # and it goes on
+    assert again.seconds() == [*left, 9]
+    again.archive.close()
+
+
+def test_a_missing_file_loses_its_fragments(box: Box) -> None:
+    """Segments that somebody removed are forgotten at the next start."""
+    box.put(0)
+    box.segments()[0].unlink()
+    again = reopened(box)
+    assert (again.seconds(), again.lost) == ([], [("missing", 1)])
+    again.archive.close()
+
+
+def test_changed_bytes_are_noticed(box: Box) -> None:
+    """A checksum covers header and fragment: damage is an error, never served."""
+    fragment = box.put(0)
+    (segment,) = box.segments()
+    segment.write_bytes(b"headermedoa")
+    with pytest.raises(FragmentDamagedError, match="checksum"):
+        box.archive.check(fragment)
+    segment.write_bytes(b"heagermedia")
+    with pytest.raises(FragmentDamagedError, match="checksum"):
+        box.archive.header(fragment)
+    segment.write_bytes(b"headermed")
+    with pytest.raises(FragmentDamagedError, match="cut off"):
+        box.archive.check(fragment)
+
+
+def test_retention_by_age_frees_whole_segments(box: Box) -> None:
+    """Segments roll over with time; one goes when its newest fragment is too old."""
+    hour = Retention(max_age_ms=HOUR_MS, max_bytes=None, durable=True)
+    for minute in (0, 3, 7, 14):
+        box.clock.advance(T0_MS / 1000 + 60 * minute - box.clock.epoch())
+        box.put(60 * minute, retention=hour)
+    assert len(box.segments()) == 3  # of six minutes: a tenth of the hour
+    box.clock.advance(50 * 60)  # the first segment's newest is 61 minutes old
+    assert box.archive.enforce({ARN: hour}, max_bytes=1024 * MB) == 1
+    assert box.seconds() == [7 * 60, 14 * 60]
+    assert len(box.segments()) == 2
+
+
+def test_retention_by_bytes_frees_the_oldest_of_all_streams(tmp_path: Path) -> None:
+    """Over the limit the oldest segments go, whichever stream they belong to."""
+    box = Box(tmp_path / "a", max_bytes=MB)
+    for second in range(20):
+        box.put(second, bytes(100_000), arn=(ARN, OTHER_ARN)[second % 2])
+    assert box.archive.total_bytes > MB
+    box.archive.enforce({ARN: DAY, OTHER_ARN: DAY}, max_bytes=MB)
+    assert MB * 0.8 < box.archive.total_bytes <= MB
+    # Two to a segment.
+    assert box.seconds(ARN) == [12, 14, 16, 18]
+    assert box.seconds(OTHER_ARN) == [9, 11, 13, 15, 17, 19]
+    assert sum(path.stat().st_size for path in box.segments()) == box.archive.total_bytes
+    box.archive.close()
+
+
+def test_bytes_of_one_stream_are_limited(box: Box) -> None:
+    """max_stream_bytes takes only from its stream."""
+    small = Retention(max_age_ms=HOUR_MS, max_bytes=MB, durable=True)
+    for second in range(20):
+        box.put(second, bytes(100_000), retention=small)
+        box.put(second, bytes(100_000), arn=OTHER_ARN)
+    box.archive.enforce({ARN: small, OTHER_ARN: DAY}, max_bytes=1024 * MB)
+    assert len(box.seconds(ARN)) in (9, 10)
+    assert len(box.seconds(OTHER_ARN)) == 20
+
+
+def test_a_fragment_freed_while_it_is_read(box: Box) -> None:
+    """A reader that was too slow is told that the fragment is gone, not that it is damaged."""
+    fragment = box.put(0)
+    box.archive.enforce({ARN: DAY}, max_bytes=0)
+    with pytest.raises(FragmentGoneError):
+        box.archive.check(fragment)
+
+
+def test_a_removed_stream_takes_late_commits_with_it(box: Box) -> None:
+    """Removing a stream frees its files; a fragment committed afterwards is not found."""
+    box.put(0)
+    writer = box.archive.begin(box.archive.stream_id(ARN), DAY)
+    writer.write(b"header", [b"late"])
+    box.archive.remove_stream(ARN)
+    with pytest.raises(ArchiveError):  # its directory is gone; or it is written in vain
+        box.archive.commit(
+            [
+                writer.finish(
+                    number="1", server_ms=0, server_end_ms=1, producer_ms=0, length_ms=1,
+                    patch=(0, b"L"),
+                )
+            ],
+            durable=True,
+        )  # fmt: skip
+    assert box.segments() == []
+    assert box.archive.total_bytes == 0
+    assert box.seconds() == []
+
+
+def test_an_index_that_cannot_be_read_is_an_error(tmp_path: Path) -> None:
+    """A file that is no database is reported, not overwritten."""
+    (tmp_path / "archive.sqlite").write_bytes(b"not a database" * 100)
+    with pytest.raises(ArchiveError, match="not a database"):
+        Box(tmp_path)
+
+
+def test_an_index_of_another_version_is_refused(tmp_path: Path) -> None:
+    """An archive written by a newer streamd is left alone."""
+    connection = sqlite3.connect(tmp_path / "archive.sqlite")
+    connection.execute("PRAGMA user_version = 99")
+    connection.close()
+    with pytest.raises(ArchiveError, match="another version"):
+        Box(tmp_path)
+
+
+WRITER = textwrap.dedent(
+    """
+    import sys, zlib
+    from pathlib import Path
+    from streamd.clock import SystemClock
+    from streamd.gateway.archive import Retention
+    from streamd.gateway.disk_archive import DiskArchive
+
+    archive = DiskArchive(
+        Path(sys.argv[1]), clock=SystemClock(), max_bytes=1 << 30, on_lost=lambda *_: None
+    )
+    archive.recover()
+    stream_id = archive.stream_id("door")
+    retention = Retention(max_age_ms=1 << 40, max_bytes=700_000, durable=True)  # small segments
+    newest = archive.newest(stream_id)
+    index = int(newest.number) + 1 if newest else 0
+    while True:
+        writer = archive.begin(stream_id, retention)
+        data = b"%08d" % index * 2500
+        for start in range(0, len(data), 4000):
+            writer.write(b"header", [data[start : start + 4000]])
+        fragment = writer.finish(
+            number=f"{index:047d}", server_ms=index, server_end_ms=index + 1,
+            producer_ms=index, length_ms=1, patch=None,
+        )
+        archive.commit([fragment], durable=True)
+        print(index, flush=True)
+        index += 1
+    """
+)
+
+
+def test_kill_9_at_any_moment(tmp_path: Path) -> None:
+    """Whatever was promised before a kill is there after it, whole, and nothing is half."""
+
+    def lost(reason: str, count: int) -> None:
+        pytest.fail(f"{count} fragments {reason}")
+
+    chance = random.Random(7)
+    promised = -1
+    for _ in range(8):
+        with subprocess.Popen(
+            [sys.executable, "-c", WRITER, str(tmp_path)], stdout=subprocess.PIPE
+        ) as process:
+            assert process.stdout is not None
+            for _ in range(chance.randrange(1, 40)):
+                promised = int(process.stdout.readline())
+            # Somewhere between two promises, in a write, a sync or a commit.
+            for _ in range(chance.randrange(20_000)):
+                pass
+            process.send_signal(signal.SIGKILL)
+            promised = max(
+                [promised, *(int(line) for line in process.stdout if line.endswith(b"\n"))]
+            )
+        archive = DiskArchive(tmp_path, clock=ManualClock(), max_bytes=1 << 30, on_lost=lost)
+        archive.recover()
+        found = archive.after(archive.stream_id("door"), "", limit=100_000)
+        assert [int(f.number) for f in found] == list(range(len(found)))
+        assert len(found) in (promised + 1, promised + 2)
+        for fragment in found:
+            assert archive.header(fragment) == b"header"
+            assert archive.check(fragment) == b"%08d" % int(fragment.number) * 2500
+        archive.close()
