@@ -1,0 +1,203 @@
+"""The pump: loops, live sources that go away, pace, stops."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from streamd.kvs.mkv_parts import Track
+from streamd.producer.buffer import FragmentBuffer
+from streamd.producer.errors import SourceError
+from streamd.producer.events import EventKind, ProducerOptions, ProducerStats
+from streamd.producer.media import MediaSource, MediaUnit
+from streamd.producer.pump import LONG_GAP_NOTE, Pump
+
+MS = 1_000_000
+START_NS = 1_700_000_000_000 * MS
+TRACKS = (Track(number=1, kind="video", codec_id="V_MPEG4/ISO/AVC", width_px=2, height_px=2),)
+
+
+@dataclass
+class FakeSource:
+    """Gives units one by one, then ends or breaks."""
+
+    units: Sequence[MediaUnit]
+    is_live: bool = False
+    breaks: bool = False
+    closed: bool = False
+    _left: list[MediaUnit] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._left = list(self.units)
+
+    def read(self) -> list[MediaUnit]:
+        if self._left:
+            return [self._left.pop(0)]
+        if self.breaks:
+            raise SourceError("the cable is cut")
+        return []
+
+    def close(self) -> None:
+        self.closed = True
+
+
+class FakeClock:
+    """A clock that stands still until it is moved."""
+
+    def __init__(self) -> None:
+        self.seconds = 1_700_000_000.0
+
+    def now(self) -> datetime:
+        return datetime.fromtimestamp(self.seconds, UTC)
+
+    def epoch(self) -> float:
+        return self.seconds
+
+    def monotonic(self) -> float:
+        return self.seconds
+
+
+def video(seconds: int, *, gop_seconds: int = 1) -> list[MediaUnit]:
+    """Ten frames a second, a keyframe every ``gop_seconds``."""
+    return [
+        MediaUnit(
+            tracks=TRACKS,
+            track_number=1,
+            pts_ns=index * 100 * MS,
+            dts_ns=index * 100 * MS,
+            duration_ns=100 * MS,
+            is_keyframe=index % (10 * gop_seconds) == 0,
+            data=b"frame",
+        )
+        for index in range(10 * seconds)
+    ]
+
+
+@dataclass
+class Rig:
+    """A pump and what it did."""
+
+    pump: Pump
+    buffer: FragmentBuffer
+    stats: ProducerStats
+    told: list[tuple[EventKind, str]]
+    clock: FakeClock
+
+    def timecodes(self) -> list[int]:
+        return [f.timecode_ms - 1_700_000_000_000 for f in self.buffer._fragments]
+
+
+def rig(
+    source: MediaSource,
+    *,
+    reopen: Callable[[], MediaSource] | None = None,
+    options: ProducerOptions | None = None,
+) -> Rig:
+    def never() -> MediaSource:
+        raise AssertionError("opened again")
+
+    async def run_blocking(function: Callable[[], Any]) -> Any:
+        await asyncio.sleep(0)
+        return function()
+
+    told: list[tuple[EventKind, str]] = []
+    buffer, stats, clock = FragmentBuffer(), ProducerStats(), FakeClock()
+    pump = Pump(
+        source=source,
+        reopen=reopen or never,
+        buffer=buffer,
+        options=options or ProducerOptions(fast=True, start_ns=START_NS),
+        stats=stats,
+        tell=lambda kind, text: told.append((kind, text)),
+        run_blocking=run_blocking,
+        clock=clock,
+    )
+    return Rig(pump=pump, buffer=buffer, stats=stats, told=told, clock=clock)
+
+
+async def test_a_file_is_read_to_its_end() -> None:
+    """Every frame goes into the buffer, which is then closed."""
+    r = rig(FakeSource(video(3)))
+    await r.pump.run()
+    assert r.timecodes() == [0, 1000, 2000]
+    assert r.buffer.is_closed
+    assert (r.stats.frames, r.stats.fragments, r.stats.media_seconds) == (30, 3, 3.0)
+    assert all(f.complete for f in r.buffer._fragments)
+
+
+async def test_a_file_that_breaks_keeps_what_came_before() -> None:
+    """An error in the middle is told at the end; the frames before it still go out."""
+    r = rig(FakeSource(video(2), breaks=True))
+    await r.pump.run()
+    assert r.timecodes() == [0, 1000]
+    assert str(r.pump.failure) == "the cable is cut"
+    assert r.buffer.is_closed
+
+
+async def test_a_loop_opens_the_source_again() -> None:
+    """Times go on; the length given ends it."""
+    first = FakeSource(video(2))
+    options = ProducerOptions(fast=True, loop=True, start_ns=START_NS, max_seconds=5.0)
+    r = rig(first, reopen=lambda: FakeSource(video(2)), options=options)
+    await r.pump.run()
+    assert r.timecodes() == [0, 1000, 2000, 3000, 4000]
+    assert first.closed
+
+
+async def test_a_camera_that_hangs_up_is_opened_again() -> None:
+    """The end of a live source is a disconnection; the times after it are the wall clock's."""
+    later: Iterator[MediaSource | SourceError] = iter(
+        [SourceError("no answer"), FakeSource(video(1), is_live=True)]
+    )
+
+    def reopen() -> MediaSource:
+        r.clock.seconds += 30
+        following = next(later)
+        if isinstance(following, SourceError):
+            raise following
+        return following
+
+    options = ProducerOptions(start_ns=START_NS, max_seconds=60.5)
+    r = rig(FakeSource(video(2), is_live=True), reopen=reopen, options=options)
+    await r.pump.run()
+    assert r.timecodes() == [0, 1000, 60_000]
+    assert [kind for kind, _ in r.told] == [EventKind.SOURCE_LOST] * 2
+    assert "the camera closed the connection" in r.told[0][1]
+    assert "no answer; next try in" in r.told[1][1]
+
+
+async def test_a_camera_that_breaks_is_opened_again() -> None:
+    """An error of a live source is not the end of it."""
+    broken = FakeSource(video(1), is_live=True, breaks=True)
+    options = ProducerOptions(start_ns=START_NS, max_seconds=1.5)
+    r = rig(broken, reopen=lambda: FakeSource(video(1), is_live=True), options=options)
+    await r.pump.run()
+    assert r.pump.failure is None
+    assert r.told == [(EventKind.SOURCE_LOST, "the cable is cut")]
+    assert r.stats.fragments == 2
+
+
+async def test_missing_keyframes_are_told_once() -> None:
+    """A fragment that had to be cut without a keyframe is worth one note."""
+    r = rig(FakeSource(video(30, gop_seconds=60)))
+    await r.pump.run()
+    assert r.timecodes() == [0, 10_000, 20_000]
+    assert r.told == [(EventKind.NOTE, LONG_GAP_NOTE)]
+
+
+async def test_stop_ends_a_paced_source() -> None:
+    """A pump that waits for the next frame's time stops at once."""
+
+    class Stopping(FakeSource):
+        def read(self) -> list[MediaUnit]:
+            if len(self._left) < len(self.units):
+                r.pump.stop()
+            return super().read()
+
+    r = rig(Stopping(video(60)), options=ProducerOptions(start_ns=START_NS))
+    await r.pump.run()
+    assert r.stats.frames == 2
+    assert r.buffer.is_closed
