@@ -19,7 +19,12 @@ ROLE = "arn:aws:iam::000000000000:role/streamd"
 
 
 def create_face_search(
-    daemon: Daemon, name: str, *, stream: str | None = None, **more: Any
+    daemon: Daemon,
+    name: str,
+    *,
+    stream: str | None = None,
+    account: str = "000000000000",
+    **more: Any,
 ) -> tuple[str, str]:
     """Make a collection with one face, a stream and a face-search processor of one name.
 
@@ -36,9 +41,7 @@ def create_face_search(
     rekognition.create_stream_processor(
         Name=name,
         Input={"KinesisVideoStream": {"Arn": arn}},
-        Output={
-            "KinesisDataStream": {"Arn": f"arn:aws:kinesis:us-east-1:000000000000:stream/{name}"}
-        },
+        Output={"KinesisDataStream": {"Arn": f"arn:aws:kinesis:us-east-1:{account}:stream/{name}"}},
         Settings={"FaceSearch": {"CollectionId": name, "FaceMatchThreshold": 85}},
         RoleArn=ROLE,
         **more,
@@ -52,6 +55,7 @@ def create_labels(
     stream_arn: str,
     *,
     labels: tuple[str, ...] = ("PERSON",),
+    account: str = "000000000000",
     **more: Any,
 ) -> None:
     """Make a label-detection processor that writes to bucket and topic of its name."""
@@ -59,7 +63,7 @@ def create_labels(
         Name=name,
         Input={"KinesisVideoStream": {"Arn": stream_arn}},
         Output={"S3Destination": {"Bucket": name, "KeyPrefix": "cameras"}},
-        NotificationChannel={"SNSTopicArn": f"arn:aws:sns:us-east-1:000000000000:{name}"},
+        NotificationChannel={"SNSTopicArn": f"arn:aws:sns:us-east-1:{account}:{name}"},
         Settings={"ConnectedHome": {"Labels": list(labels), "MinConfidence": 60}},
         RoleArn=ROLE,
         **more,
