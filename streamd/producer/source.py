@@ -305,6 +305,9 @@ def _av_errors(name: str, what: str) -> Iterator[None]:
     except av.error.HTTPUnauthorizedError as error:
         hint = "put the camera's user and password into the URL: rtsp://USER:PASSWORD@HOST/…"
         raise SourceError(f"{name} asks for a password", hint=hint) from error
+    except av.error.ExitError as error:
+        # PyAV interrupts libavformat when its time is up.
+        raise SourceError(f"{name} {what}: it has gone silent") from error
     except av.error.InvalidDataError as error:
         raise SourceError(f"{name} {what}: this is not a video") from error
     except (av.error.FFmpegError, OSError) as error:
