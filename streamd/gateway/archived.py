@@ -22,7 +22,7 @@ from streamd.gateway.cursor import BEFORE_ALL
 from streamd.gateway.door import ArchiveDoor
 from streamd.gateway.errors import ArchiveError, FragmentDamagedError, FragmentGoneError
 from streamd.gateway.get_media import MEDIA_TYPE, ArchivedPieces
-from streamd.gateway.http import REQUEST_ID, Call
+from streamd.gateway.http import Call, endless_response
 from streamd.kvs import mkv_write
 from streamd.kvs.mkv import Track
 from streamd.kvs.numbers import DIGITS
@@ -85,9 +85,7 @@ class ArchivedMedia:
     ) -> web.StreamResponse:
         stream = await self._retaining(values)
         stream_id = await self._door.call(self._door.archive.stream_id, stream.arn)
-        headers = {"Content-Type": MEDIA_TYPE, REQUEST_ID: request_id}
-        response = web.StreamResponse(headers=headers)
-        response.enable_chunked_encoding()
+        response = endless_response(request, content_type=MEDIA_TYPE, request_id=request_id)
         try:
             await response.prepare(request)
             await self._send_listed(response, stream_id, values["Fragments"])

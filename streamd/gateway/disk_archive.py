@@ -111,7 +111,7 @@ class DiskArchive:
 
     def stream_arns(self) -> list[str]:
         """See ``Archive.stream_arns``."""
-        return self._index.stream_arns()
+        return list(self._index.stream_ids())
 
     def remove_stream(self, arn: str) -> None:
         """See ``Archive.remove_stream``."""
@@ -206,7 +206,8 @@ class DiskArchive:
 
     def enforce(self, retention: Mapping[str, Retention], *, max_bytes: int) -> int:
         """See ``Archive.enforce``."""
-        by_stream = {self._index.stream_id(arn): kept for arn, kept in retention.items()}
+        ids = self._index.stream_ids()
+        by_stream = {ids[arn]: kept for arn, kept in retention.items() if arn in ids}
         with self._lock:
             doomed = self._doomed(by_stream, max_bytes)
             for segment in doomed:

@@ -14,7 +14,7 @@ from streamd.gateway.chunks import chunk_head, chunk_tail
 from streamd.gateway.cursor import Cursor, open_cursor
 from streamd.gateway.door import ArchiveDoor
 from streamd.gateway.errors import ArchiveError, FragmentDamagedError, FragmentGoneError
-from streamd.gateway.http import REQUEST_ID
+from streamd.gateway.http import endless_response
 from streamd.gateway.live import FragmentState, LiveFragment, LiveStream, LiveStreams
 from streamd.gateway.segments import READ_BYTES
 from streamd.metrics import Metrics
@@ -108,9 +108,7 @@ class GetMedia:
                 raise ServiceError("ResourceNotFoundException", "The stream is being deleted.")
             # The position comes first: what arrives once the client sees headers is not missed.
             cursor = await open_cursor(self._door, stream, values["StartSelector"])
-            headers = {"Content-Type": MEDIA_TYPE, REQUEST_ID: request_id}
-            response = web.StreamResponse(headers=headers)
-            response.enable_chunked_encoding()
+            response = endless_response(request, content_type=MEDIA_TYPE, request_id=request_id)
             self._metrics.get_media_connections.inc()
             try:
                 await response.prepare(request)

@@ -9,7 +9,7 @@ import uuid
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
-from aiohttp import web
+from aiohttp import HttpVersion11, web
 
 from streamd.errors import StreamdError
 from streamd.metrics import Metrics
@@ -25,7 +25,14 @@ from streamd.store import (
     VersionMismatchError,
 )
 
-__all__ = ["REQUEST_ID", "Call", "Endpoint", "service_error", "to_response"]
+__all__ = [
+    "REQUEST_ID",
+    "Call",
+    "Endpoint",
+    "endless_response",
+    "service_error",
+    "to_response",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -60,15 +67,16 @@ class Endpoint:
             output = await self._call(request, values, request_id)
             if isinstance(output, web.StreamResponse):
                 return output
+            # Not of endless answers: how long they took says nothing about us.
+            seconds = time.perf_counter() - started
+            self._metrics.api_seconds.labels(_SERVICE, self._operation.name).observe(seconds)
             return to_response(self._service.answer(self._operation, output, request_id=request_id))
         except Exception as caught:  # noqa: BLE001  # the wall of one operation
             error = service_error(caught, self._service)
             code = error.code
             return to_response(self._service.error(error, request_id=request_id))
         finally:
-            name = self._operation.name
-            self._metrics.api_requests.labels(_SERVICE, name, code).inc()
-            self._metrics.api_seconds.labels(_SERVICE, name).observe(time.perf_counter() - started)
+            self._metrics.api_requests.labels(_SERVICE, self._operation.name, code).inc()
 
 
 def service_error(error: Exception, service: RestJson) -> ServiceError:
@@ -110,6 +118,17 @@ def service_error(error: Exception, service: RestJson) -> ServiceError:
     return ServiceError(
         internal_error_code(service.service), "An internal error occurred; see the daemon's log."
     )
+
+
+def endless_response(
+    request: web.Request, *, content_type: str, request_id: str
+) -> web.StreamResponse:
+    """Return a response whose length nobody knows yet."""
+    headers = {"Content-Type": content_type, REQUEST_ID: request_id}
+    response = web.StreamResponse(headers=headers)
+    if request.version >= HttpVersion11:  # before that, the connection's end ends the body
+        response.enable_chunked_encoding()
+    return response
 
 
 def to_response(answer: Answer) -> web.Response:

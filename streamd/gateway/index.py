@@ -118,9 +118,9 @@ class FragmentIndex:
             rows = self._query("SELECT id FROM streams WHERE arn = ?", (arn,))
         return int(rows[0][0])
 
-    def stream_arns(self) -> list[str]:
-        """Return the ARNs of all streams."""
-        return [row[0] for row in self._query("SELECT arn FROM streams")]
+    def stream_ids(self) -> dict[str, int]:
+        """Return the numbers of all streams by ARN."""
+        return dict(self._query("SELECT arn, id FROM streams"))
 
     def remove_stream(self, arn: str) -> tuple[int, list[int]] | None:
         """Forget a stream; returns its number and its segments, ``None`` if there is none."""

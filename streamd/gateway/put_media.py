@@ -13,7 +13,7 @@ from typing import Final
 from aiohttp import web
 
 from streamd.clock import Clock
-from streamd.gateway.http import REQUEST_ID, service_error, to_response
+from streamd.gateway.http import service_error, to_response
 from streamd.gateway.live import LiveStream, LiveStreams
 from streamd.gateway.upload import Upload, UploadParts
 from streamd.metrics import Metrics
@@ -108,7 +108,7 @@ class PutMedia:
                 stream,
                 parts=self._parts,
                 origin_ms=head.origin_ms,
-                headers={"Content-Type": "application/json", REQUEST_ID: request_id},
+                request_id=request_id,
                 leave=lambda: self._live.leave(stream),
             )
         except BaseException:

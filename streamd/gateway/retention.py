@@ -91,8 +91,6 @@ class Janitor:
         for arn in archived:
             if arn not in kept:
                 await self._door.call(archive.remove_stream, arn)
-        in_use = set(archived)
-        kept = {arn: retention for arn, retention in kept.items() if arn in in_use}
         freed = await self._door.call(lambda: archive.enforce(kept, max_bytes=limit))
         if freed:
             logger.debug("segments freed", extra={"count": freed})

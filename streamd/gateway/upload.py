@@ -26,6 +26,7 @@ from streamd.gateway.fragmenter import (
     Part,
     Step,
 )
+from streamd.gateway.http import endless_response
 from streamd.gateway.live import LiveFragment, LiveStream
 from streamd.gateway.recorder import Recorder
 from streamd.kvs.acks import Acknowledgement, ErrorCode, EventType
@@ -71,6 +72,8 @@ class _Ending(enum.Enum):
     OUT_OF_TIME = "out of time"
     REFUSED = "refused"
     """The media broke a rule."""
+    BROKEN = "broken"
+    """By a mistake of ours."""
 
 
 class _StoppedError(Exception):
@@ -92,10 +95,12 @@ class Upload:
         *,
         parts: UploadParts,
         origin_ms: int,
-        headers: dict[str, str],
+        request_id: str,
         leave: Callable[[], None],
     ) -> None:
-        self.response = web.StreamResponse(headers=headers)
+        self.response = endless_response(
+            request, content_type="application/json", request_id=request_id
+        )
         self._request = request
         self._name = video_stream.name
         self._stream = stream
@@ -158,7 +163,6 @@ class Upload:
             )
 
     async def _serve(self) -> _Ending:
-        self.response.enable_chunked_encoding()
         try:
             await self.response.prepare(self._request)
         except ConnectionError:
@@ -175,6 +179,11 @@ class Upload:
         except MediaFaultError as fault:
             ending = _Ending.REFUSED
             self._refuse(fault)
+        except Exception:
+            # The wall of one upload: the other streams go on.
+            ending = _Ending.BROKEN
+            logger.exception("upload broke", extra={"stream": self._name})
+            self._refuse(MediaFaultError(ErrorCode.INTERNAL_ERROR, "a fault of the daemon"))
         # From here on nothing is open, so the recorder comes to an end; then the last
         # PERSISTED is on its way, and the response may end behind it.
         self._recorder.poke()

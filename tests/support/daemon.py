@@ -50,6 +50,8 @@ class Daemon:
         self.data_dir = data_dir
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
+        self.credentials = ("test", "test")
+        self.verify: str | bool = True
         self.log_path = data_dir.with_name(data_dir.name + ".log")
         self._env = {
             **{k: v for k, v in os.environ.items() if not k.startswith(("STREAMD_", "AWS_"))},
@@ -116,8 +118,9 @@ class Daemon:
             service,  # type: ignore[call-overload]  # the stubs want a literal
             endpoint_url=self.url,
             region_name="us-east-1",
-            aws_access_key_id=kwargs.pop("key", "test"),
-            aws_secret_access_key=kwargs.pop("secret", "test"),
+            verify=self.verify,
+            aws_access_key_id=kwargs.pop("key", self.credentials[0]),
+            aws_secret_access_key=kwargs.pop("secret", self.credentials[1]),
             config=Config(retries={"max_attempts": 0}, **kwargs),
         )
 
