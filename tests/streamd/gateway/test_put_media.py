@@ -289,6 +289,23 @@ async def test_a_full_disk_is_an_archival_error(
     assert kinds(await server.upload(HEADER + cluster(START_MS)))[-1] == "PERSISTED"
 
 
+async def test_a_mistake_of_ours_costs_one_upload(
+    server: Server, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """An exception nobody foresaw is logged and told as 5000; the next upload works."""
+    await server.create()
+
+    def broken(_self: Any, _data: bytes) -> Any:
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr("streamd.gateway.upload.Fragmenter.feed", broken)
+    acks = await server.upload(HEADER)
+    assert [ack["ErrorCode"] for ack in acks] == ["INTERNAL_ERROR"]
+    assert "a bug" in caplog.text
+    monkeypatch.undo()
+    assert kinds(await server.upload(HEADER + cluster(START_MS)))[-1] == "PERSISTED"
+
+
 async def test_expect_100_continue(server: Server) -> None:
     """A producer that waits for leave to send gets it."""
     await server.create()
