@@ -36,7 +36,7 @@ def doctor(
     from streamd.errors import ConfigError  # noqa: PLC0415
 
     # What goes wrong is a finding here, not a log line.
-    logging.disable(logging.CRITICAL)
+    logging.getLogger().addHandler(logging.NullHandler())
     console = out_console()
     try:
         settings = load_settings(config, serve_overrides(data_dir, None))
