@@ -82,6 +82,11 @@ class Daemon:
 
     async def serve(self) -> int:
         """Start, serve until told to stop, end in order; returns the exit code."""
+        if self._settings.cameras:
+            raise ConfigError(
+                "'cameras': the relay is not served yet; run beside the daemon: "
+                "streamd put-media --stream NAME --source URL"
+            )
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
