@@ -22,6 +22,7 @@ from prometheus_client import CollectorRegistry
 
 from streamd import __version__
 from streamd import metrics as metrics_module
+from streamd.api.images import ObjectReader
 from streamd.api.server import RekognitionApi
 from streamd.aws import S3Objects
 from streamd.clock import SystemClock
@@ -34,6 +35,7 @@ from streamd.pipeline.engine import AnalysisEngine
 from streamd.pipeline.label_detection import missing_labels
 from streamd.pipeline.scheduler import StreamProcessorScheduler
 from streamd.protocol.sigv4 import Verifier, auth_middleware
+from streamd.sinks.local_objects import LocalObjects
 from streamd.store import Store
 from streamd.store.vectors import CollectionVectors
 from streamd.supervisor import WorkerSupervisor
@@ -126,7 +128,7 @@ class Daemon:
                 scheduler=scheduler,
                 search=CollectionSearch(vectors),
                 analyzer=engine.faces,
-                objects=S3Objects(self._settings.s3, region=self._settings.aws.region),
+                objects=self._objects(),
                 aws=self._settings.aws,
                 metrics=self._metrics,
                 clock=self._clock,
@@ -178,6 +180,11 @@ class Daemon:
         app.router.add_get("/healthz", health)
         app.router.add_get("/readyz", ready)
         return app
+
+    def _objects(self) -> ObjectReader:
+        if self._settings.outputs.s3 == "local" and self._settings.s3.endpoint_url is None:
+            return LocalObjects(self._settings.data_dir / "outputs" / "s3")
+        return S3Objects(self._settings.s3, region=self._settings.aws.region)
 
     def _verifier(self) -> Verifier | None:
         auth = self._settings.auth

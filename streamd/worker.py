@@ -33,7 +33,8 @@ from streamd.pipeline.collection_search import CollectionSearch
 from streamd.pipeline.engine import AnalysisEngine, usable_cores
 from streamd.pipeline.host import SessionHost
 from streamd.pipeline.leftovers import LeftoverDelivery
-from streamd.pipeline.session import SessionParts, SessionRunner
+from streamd.pipeline.parts import SessionParts
+from streamd.pipeline.session import SessionRunner
 from streamd.sinks.router import build_sinks
 from streamd.store import Store
 from streamd.store.vectors import CollectionVectors

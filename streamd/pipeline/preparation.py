@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
@@ -24,6 +23,7 @@ from streamd.pipeline.label_detection import (
     requested_labels,
 )
 from streamd.pipeline.outbox import Outbox, outbox_path
+from streamd.pipeline.parts import SessionParts
 from streamd.pipeline.progress import SessionProgress
 from streamd.records import Kind
 from streamd.resources import (
@@ -36,9 +36,6 @@ from streamd.resources import (
 )
 from streamd.sinks.errors import SinkGoneError, SinkUnavailableError
 from streamd.store.errors import NotFoundError
-
-if TYPE_CHECKING:
-    from streamd.pipeline.session import SessionParts
 
 __all__ = ["Prepared", "prepare", "targets_of"]
 

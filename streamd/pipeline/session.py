@@ -10,32 +10,25 @@ import asyncio
 import contextlib
 import enum
 import logging
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Any
 
-from streamd.clock import Clock
-from streamd.config import Settings
-from streamd.ingest.getmedia import KinesisVideoClient
 from streamd.kvs.fragments import FragmentEnded, FragmentEvent, Packet
 from streamd.lifecycle import Event, Status
-from streamd.metrics import Metrics
 from streamd.pipeline.chain import Arrival, MediaChain
-from streamd.pipeline.collection_search import CollectionSearch
 from streamd.pipeline.delivery import Delivery
-from streamd.pipeline.engine import AnalysisEngine
 from streamd.pipeline.errors import SessionFailedError
 from streamd.pipeline.intake import Intake
 from streamd.pipeline.outbox import OutboxTakenError
+from streamd.pipeline.parts import SessionParts
 from streamd.pipeline.preparation import prepare
 from streamd.pipeline.source import MediaSource, Opened, ReadEnded, stream_name_of
 from streamd.resources import ConnectedHomeSettings
 from streamd.retry import Backoff
-from streamd.sinks.router import SinkRouter
-from streamd.store import ClaimedSession, Store
+from streamd.store import ClaimedSession
 from streamd.store.errors import StaleEpochError, StoreError
 
-__all__ = ["SessionParts", "SessionRunner"]
+__all__ = ["SessionRunner"]
 
 logger = logging.getLogger(__name__)
 
@@ -56,24 +49,6 @@ class _Outcome(enum.Enum):
     DRAINED = "drained"  # this process shuts down; another one goes on
     FAILED = "failed"  # it cannot go on
     LOST = "lost"  # the lease is somebody else's: write nothing more
-
-
-@dataclass(frozen=True, kw_only=True)
-class SessionParts:
-    """What all sessions of a process share."""
-
-    settings: Settings
-    store: Store
-    run_blocking: Callable[..., Awaitable[Any]]
-    """Runs a store call on the store's threads."""
-    run_outbox: Callable[..., Awaitable[Any]]
-    """Runs an outbox call on the outboxes' threads."""
-    engine: AnalysisEngine
-    client: KinesisVideoClient
-    sinks: SinkRouter
-    search: CollectionSearch
-    metrics: Metrics
-    clock: Clock
 
 
 class SessionRunner:

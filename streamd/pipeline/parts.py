@@ -1,0 +1,36 @@
+"""What all sessions of a process share."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+from streamd.clock import Clock
+from streamd.config import Settings
+from streamd.ingest.getmedia import KinesisVideoClient
+from streamd.metrics import Metrics
+from streamd.pipeline.collection_search import CollectionSearch
+from streamd.pipeline.engine import AnalysisEngine
+from streamd.sinks.router import SinkRouter
+from streamd.store import Store
+
+__all__ = ["SessionParts"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SessionParts:
+    """Handed to every session; made once by the worker."""
+
+    settings: Settings
+    store: Store
+    run_blocking: Callable[..., Awaitable[Any]]
+    """Runs a store call on the store's threads."""
+    run_outbox: Callable[..., Awaitable[Any]]
+    """Runs an outbox call on the outboxes' threads."""
+    engine: AnalysisEngine
+    client: KinesisVideoClient
+    sinks: SinkRouter
+    search: CollectionSearch
+    metrics: Metrics
+    clock: Clock
