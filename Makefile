@@ -39,7 +39,7 @@ imports: $(VENV)/.test-ready ## Check that imports go one way
 	$(BIN)/lint-imports
 
 unit: $(VENV)/.test-ready ## Run the tests alone
-	$(BIN)/pytest -n $(JOBS) --dist loadgroup
+	$(BIN)/pytest -n $(JOBS) --dist loadfile
 
 bench: $(VENV)/.bench-ready ## Measure streamd beside a plain loop, a pipe and the floor
 	@$(BIN)/python -m tests.bench $(BENCH_ARGS)
