@@ -214,7 +214,7 @@ def demux(source: str | Path | io.BytesIO) -> Video:
 
 def to_annexb(video: Video) -> Video:
     """Replace lengths by start codes, and avcC by SPS and PPS with start codes (H.264 only)."""
-    private = b"".join(b"\0\0\0\1" + unit for unit in _avcc_units(video.track.codec_private))
+    private = b"".join(b"\0\0\0\1" + unit for unit in avcc_units(video.track.codec_private))
     return Video(
         track=replace(video.track, codec_private=private),
         packets=tuple(
@@ -233,7 +233,8 @@ def nal_units(data: bytes) -> Iterator[bytes]:
         pos += 4 + size
 
 
-def _avcc_units(avcc: bytes) -> Iterator[bytes]:
+def avcc_units(avcc: bytes) -> Iterator[bytes]:
+    """Yield the parameter sets of an avcC record: SPS first, then PPS."""
     pos = 5
     for mask in (0x1F, 0xFF):
         count, pos = avcc[pos] & mask, pos + 1
