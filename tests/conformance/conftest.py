@@ -11,14 +11,19 @@ import pytest
 from tests.support.daemon import Daemon, running_daemon
 from tests.support.wire import Wire
 
+_SETTINGS = {
+    "STREAMD_SERVER__WORKERS": "1",
+    "STREAMD_KINESIS_VIDEO__IDLE_SECONDS": "0.2",
+    "STREAMD_ANALYSIS__SESSION_IDLE_SECONDS": "0.5",
+}
 _WATCHED = ("stream_processors", "sessions", "collections", "faces", "tags", "video_streams")
 
 
 @pytest.fixture(scope="module")
 def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
-    """A daemon with default settings and one worker, shared by the tests of a module."""
+    """A daemon with default settings but for time, shared by the tests of a module."""
     data_dir = tmp_path_factory.mktemp("conformance") / "data"
-    with running_daemon(data_dir, {"STREAMD_SERVER__WORKERS": "1"}) as running:
+    with running_daemon(data_dir, _SETTINGS) as running:
         yield running
 
 

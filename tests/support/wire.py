@@ -13,6 +13,9 @@ from tests.support.shapes import load_model, problems
 __all__ = ["Reply", "Wire", "check_answer", "check_error", "check_headers"]
 
 _TIMEOUT_SECONDS = 20.0
+_SHARED_WITH_INPUT = {".Tags: at least 1, got {}"}
+"""ListTagsForStream answers with TagStream's input shape, which must not be empty. A stream without
+tags has an empty map all the same: programs read the member without asking whether it is there."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,7 +92,8 @@ def check_answer(service: str, operation: str, reply: Reply) -> Any:
     is_json = model.target_prefix is not None
     check_headers(reply, "application/x-amz-json-1.1" if is_json else "application/json")
     document = reply.document
-    assert problems(model, model.output_shape(operation), document) == [], operation
+    found = problems(model, model.output_shape(operation), document)
+    assert [text for text in found if text not in _SHARED_WITH_INPUT] == [], operation
     return document
 
 
