@@ -6,7 +6,14 @@ from dataclasses import dataclass
 
 from processors.geometry import Box, Point
 
-__all__ = ["DetectedFace", "DetectedLabel", "Landmarks", "Pose", "Quality"]
+__all__ = [
+    "DetectedFace",
+    "DetectedLabel",
+    "DetectedObject",
+    "Landmarks",
+    "Pose",
+    "Quality",
+]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -63,3 +70,13 @@ class DetectedLabel:
     box: Box
     class_name: str
     """What the network itself calls it, such as ``dog``."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DetectedObject:
+    """One object in one picture, by the network's own name for its kind."""
+
+    class_name: str
+    """Such as ``cell phone``."""
+    confidence_percent: float
+    box: Box

@@ -1,8 +1,8 @@
-"""PERSON, PET and PACKAGE in one picture, from an object detection network."""
+"""What an object detection network sees in one picture: PERSON, PET, PACKAGE, or all it knows."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from processors.geometry import WHOLE_PICTURE, Box
 from processors.labels.confidence import ScoreCurve
 from processors.labels.nms import suppress
-from processors.labels.options import LabelRule
+from processors.labels.options import LabelRule, ScoreRule
 from processors.models.detector import Candidates
 from processors.picture import Picture
-from processors.results import DetectedLabel
+from processors.results import DetectedLabel, DetectedObject
 
 __all__ = ["Detector", "DetectorLabels", "LabelAnalyzer"]
 
@@ -60,6 +60,17 @@ class LabelAnalyzer(Protocol):
 
         """
 
+    def objects(
+        self, picture: Picture, *, min_confidence_percent: float = 50.0
+    ) -> list[DetectedObject]:
+        """Return everything it can tell in the whole picture, surest first.
+
+        Args:
+            picture: The picture.
+            min_confidence_percent: Lowest confidence of interest, 0 to 100.
+
+        """
+
 
 class Detector(Protocol):
     """What is needed of a network: ``processors.models.detector.ObjectDetector`` has it."""
@@ -75,7 +86,7 @@ class _Label:
     name: str
     classes: NDArray[np.intp]
     curve: ScoreCurve
-    rule: LabelRule
+    rule: ScoreRule
 
 
 class DetectorLabels:
@@ -90,6 +101,8 @@ class DetectorLabels:
         version: The pack's version.
         class_names: The network's classes, in the order of its scores.
         rules: How each label is told.
+        class_rules: How each class is told where all of them are asked for; ``None``: those of
+            the labels only.
         note: What is partial about it.
 
     """
@@ -102,6 +115,7 @@ class DetectorLabels:
         version: str,
         class_names: tuple[str, ...],
         rules: Mapping[str, LabelRule],
+        class_rules: Sequence[ScoreRule] | None = None,
         note: str | None = None,
     ) -> None:
         self.name = name
@@ -119,6 +133,15 @@ class DetectorLabels:
             )
             for label, rule in rules.items()
         )
+        named: dict[str, ScoreRule]
+        if class_rules is None:
+            named = {name: rule for rule in rules.values() for name in rule.classes}
+        else:
+            named = dict(zip(class_names, class_rules, strict=True))
+        self._classes = tuple(
+            _Label(name, np.array([class_names.index(name)], dtype=np.intp), rule.curve, rule)
+            for name, rule in named.items()
+        )
 
     def detect(
         self,
@@ -130,28 +153,51 @@ class DetectorLabels:
         """See :meth:`LabelAnalyzer.detect`."""
         if region.clipped().area <= 0:
             return []
-        lowest = {
-            label.name: max(MIN_SCORE, label.curve.score(min_confidence_percent))
-            for label in self._labels
-        }
-        floors: dict[int, float] = {}
-        for label in self._labels:
-            for index in label.classes.tolist():
-                floors[index] = min(floors.get(index, 1.0), lowest[label.name])
-        candidates = self._detector.detect(picture, region, floors=floors)
         found = [
-            each
-            for label in self._labels
-            for each in self._choose(label, candidates, lowest[label.name])
+            DetectedLabel(
+                name=label.name,
+                confidence_percent=each.confidence_percent,
+                box=each.box,
+                class_name=each.class_name,
+            )
+            for label, each in self._find(self._labels, picture, region, min_confidence_percent)
         ]
         return sorted(found, key=lambda each: -each.confidence_percent)
 
-    def _choose(self, label: _Label, candidates: Candidates, lowest: float) -> list[DetectedLabel]:
+    def objects(
+        self, picture: Picture, *, min_confidence_percent: float = 50.0
+    ) -> list[DetectedObject]:
+        """See :meth:`LabelAnalyzer.objects`; doubles are removed within a class."""
+        found = self._find(self._classes, picture, WHOLE_PICTURE, min_confidence_percent)
+        return sorted((each for _, each in found), key=lambda each: -each.confidence_percent)
+
+    def _find(
+        self,
+        labels: Sequence[_Label],
+        picture: Picture,
+        region: Box,
+        min_confidence_percent: float,
+    ) -> Iterator[tuple[_Label, DetectedObject]]:
+        lowest = [max(MIN_SCORE, label.curve.score(min_confidence_percent)) for label in labels]
+        floors: dict[int, float] = {}
+        for label, floor in zip(labels, lowest, strict=True):
+            for index in label.classes.tolist():
+                floors[index] = min(floors.get(index, 1.0), floor)
+        candidates = self._detector.detect(picture, region, floors=floors)
+        for label, floor in zip(labels, lowest, strict=True):
+            for each in self._choose(label, candidates, floor):
+                yield label, each
+
+    def _choose(
+        self, label: _Label, candidates: Candidates, lowest: float
+    ) -> Iterator[DetectedObject]:
         """Return one label's objects, doubles removed."""
         mine = np.isin(candidates.classes, label.classes)
         # In the precision of the scores: 0.4 is not less than 0.4.
         mine &= candidates.scores >= candidates.scores.dtype.type(lowest)
         rows = np.flatnonzero(mine)
+        if not len(rows):
+            return
         best = rows[np.argsort(-candidates.scores[rows], kind="stable")[:MAX_CANDIDATES]]
         kept = best[
             suppress(
@@ -162,15 +208,12 @@ class DetectorLabels:
             )
         ]
         percents = label.curve.percent(candidates.scores[kept])
-        return [
-            DetectedLabel(
-                name=label.name,
+        for row, percent in zip(kept, percents, strict=True):
+            yield DetectedObject(
+                class_name=self._class_names[candidates.classes[row]],
                 confidence_percent=float(percent),
                 box=_box(candidates.edges[row]),
-                class_name=self._class_names[candidates.classes[row]],
             )
-            for row, percent in zip(kept, percents, strict=True)
-        ]
 
 
 def _box(edges: NDArray[np.floating[Any]]) -> Box:

@@ -82,6 +82,7 @@ def build(
         version=pack.version,
         class_names=described.class_names,
         rules={str(label): rule for label, rule in described.labels.items()},
+        class_rules=described.class_rules,
         note=pack.note or None,
     )
 

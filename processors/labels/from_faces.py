@@ -1,7 +1,8 @@
 """PERSON from faces: what can be told of people when no object detector is there.
 
 Precise, and free where faces are searched anyway, but blind to people seen from behind. The
-box is that of the face: how far the body reaches is not known.
+box is that of the face: how far the body reaches is not known. Among general objects it is
+therefore a face that is told, with its box, and a person only as what a face belongs to.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from typing import Protocol
 
 from processors.geometry import WHOLE_PICTURE, Box
 from processors.picture import Picture
-from processors.results import DetectedFace, DetectedLabel
+from processors.results import DetectedFace, DetectedLabel, DetectedObject
 
 __all__ = ["FindsFaces", "PersonFromFaces"]
 
@@ -70,3 +71,17 @@ class PersonFromFaces:
             if face.confidence_percent >= min_confidence_percent
         ]
         return sorted(found, key=lambda each: -each.confidence_percent)
+
+    def objects(
+        self, picture: Picture, *, min_confidence_percent: float = 50.0
+    ) -> list[DetectedObject]:
+        """See :meth:`processors.labels.LabelAnalyzer.objects`."""
+        found = self.detect(picture, min_confidence_percent=min_confidence_percent)
+        return [
+            DetectedObject(
+                class_name=each.class_name,
+                confidence_percent=each.confidence_percent,
+                box=each.box,
+            )
+            for each in found
+        ]

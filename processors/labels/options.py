@@ -25,6 +25,10 @@ The same table describes a pack of the catalog and a user's own network. In full
     overlap = 0.6                    # of two boxes that overlap more, the better one counts
     overlap_of = "smaller"           # overlap as a share of "union" (default) or "smaller"
 
+    [options.general]                # every other class, for DetectLabels; left out: as the
+    threshold = 0.5                  # first label above
+    sure = 0.75
+
 What is left out of ``input`` is as the family's authors export it. ``mean`` and ``scale`` are
 three numbers in the order of ``colour``: value = (channel - mean) x scale.
 
@@ -36,7 +40,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -46,7 +50,7 @@ from processors.labels.confidence import ScoreCurve
 from processors.labels.nms import OverlapMeasure
 from processors.models.catalog import Pack
 
-__all__ = ["InputOptions", "LabelOptions", "LabelRule", "read_options"]
+__all__ = ["InputOptions", "LabelOptions", "LabelRule", "ScoreRule", "read_options"]
 
 LabelName = Literal["PERSON", "PET", "PACKAGE"]
 Score = Annotated[float, Field(gt=0, lt=1)]
@@ -69,18 +73,16 @@ class InputOptions(_Table):
     fill: float | None = None
 
 
-class LabelRule(_Table):
-    """How one label is told."""
+class ScoreRule(_Table):
+    """What scores mean, and which boxes are one object."""
 
-    classes: Annotated[tuple[str, ...], Field(min_length=1)]
-    """The network's classes that mean it."""
     threshold: Score
     sure: Score | None = None
     overlap: Annotated[float, Field(ge=0, le=1)] = 0.6
     overlap_of: OverlapMeasure = "union"
 
     @model_validator(mode="after")
-    def _rises(self) -> LabelRule:
+    def _rises(self) -> Self:
         _ = self.curve  # its ValueError becomes this table's error
         return self
 
@@ -91,6 +93,13 @@ class LabelRule(_Table):
         return ScoreCurve(threshold=self.threshold, sure=sure)
 
 
+class LabelRule(ScoreRule):
+    """How one label is told."""
+
+    classes: Annotated[tuple[str, ...], Field(min_length=1)]
+    """The network's classes that mean it."""
+
+
 class LabelOptions(_Table):
     """The options of a label pack."""
 
@@ -99,11 +108,20 @@ class LabelOptions(_Table):
     extra_classes: tuple[str, ...] = ()
     input: InputOptions = InputOptions()
     labels: Annotated[dict[LabelName, LabelRule], Field(min_length=1)]
+    general: ScoreRule | None = None
+    """For classes that no label names; ``None``: the rule of the first label."""
 
     @property
     def class_names(self) -> tuple[str, ...]:
         """All class names, in the order of the scores."""
         return (COCO80 if self.classes == "coco80" else self.classes) + self.extra_classes
+
+    @property
+    def class_rules(self) -> tuple[ScoreRule, ...]:
+        """The rule of every class, in the order of the scores."""
+        general = self.general or next(iter(self.labels.values()))
+        named = {name: rule for rule in self.labels.values() for name in rule.classes}
+        return tuple(named.get(name, general) for name in self.class_names)
 
     @model_validator(mode="after")
     def _knows_its_classes(self) -> LabelOptions:

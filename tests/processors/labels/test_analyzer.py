@@ -1,13 +1,13 @@
 """From scored boxes to PERSON, PET and PACKAGE."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pytest
 
 from processors.geometry import WHOLE_PICTURE, Box
 from processors.labels.analyzer import MIN_SCORE, DetectorLabels, LabelAnalyzer
-from processors.labels.options import LabelRule
+from processors.labels.options import LabelRule, ScoreRule
 from processors.models.detector import Candidates
 from processors.picture import Picture
 from tests.processors.models.fakes import blank_picture
@@ -44,10 +44,15 @@ class FixedDetector:
         )
 
 
-def analyzer(*rows: Row) -> DetectorLabels:
+def analyzer(*rows: Row, class_rules: Sequence[ScoreRule] | None = None) -> DetectorLabels:
     """Return an analyzer over fixed boxes."""
     return DetectorLabels(
-        FixedDetector(*rows), name="fixed", version="1.0", class_names=CLASS_NAMES, rules=RULES
+        FixedDetector(*rows),
+        name="fixed",
+        version="1.0",
+        class_names=CLASS_NAMES,
+        rules=RULES,
+        class_rules=class_rules,
     )
 
 
@@ -163,3 +168,29 @@ def test_many_candidates_are_bounded() -> None:
     found = analyzer(*rows).detect(blank_picture())
     assert len(found) == 300
     assert found[0].box.left == pytest.approx(2999 / 4000)
+
+
+def test_objects_are_told_by_class() -> None:
+    """An animal that is half a cat and half a dog is one PET, but two objects."""
+    rows = (("cat", 0.5, HERE), ("dog", 0.6, HERE), ("dog", 0.4, HERE))
+    assert len(analyzer(*rows).detect(blank_picture())) == 1
+    objects = analyzer(*rows).objects(blank_picture())
+    assert [each.class_name for each in objects] == ["dog", "cat"]
+    assert [each.confidence_percent for each in objects] == pytest.approx([90.0, 70.0], abs=1e-4)
+
+
+def test_classes_without_a_label_have_their_own_rule() -> None:
+    """A class that no label names is an object where the pack says how sure its scores are."""
+    strict = ScoreRule(threshold=0.7, sure=0.8)
+    rows = (("parcel", 0.75, HERE), ("person", 0.6, THERE), ("parcel", 0.6, THERE))
+    rules = (RULES["PERSON"], RULES["PET"], RULES["PET"], strict)
+    objects = analyzer(*rows, class_rules=rules).objects(blank_picture())
+    assert [each.class_name for each in objects] == ["person", "parcel"]
+    assert [each.confidence_percent for each in objects] == pytest.approx([90.0, 70.0], abs=1e-4)
+
+
+def test_objects_below_the_confidence_are_not_told() -> None:
+    """What is less sure than asked for is left out."""
+    found = analyzer(("person", 0.5, HERE), ("dog", 0.6, THERE))
+    objects = found.objects(blank_picture(), min_confidence_percent=80.0)
+    assert [each.class_name for each in objects] == ["dog"]

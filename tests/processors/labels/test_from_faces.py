@@ -66,3 +66,10 @@ def test_only_the_region_is_searched() -> None:
     people.detect(blank_picture(), region=region)
     assert people.detect(blank_picture(), region=Box(left=0.5, top=0, width=0, height=1)) == []
     assert faces.regions == [region]
+
+
+def test_among_objects_a_face_is_a_face() -> None:
+    """No box is told for a person: that of the face is a face's."""
+    people = PersonFromFaces(FixedFaces(face(80.0, 0.1), face(99.0, 0.2)))
+    found = people.objects(blank_picture(), min_confidence_percent=90.0)
+    assert [(each.class_name, each.confidence_percent) for each in found] == [("face", 99.0)]

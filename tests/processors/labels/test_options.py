@@ -119,3 +119,15 @@ def test_list_and_file_of_classes_exclude_each_other(tmp_path: Path) -> None:
 def test_catalog_says_which_labels_a_pack_tells(listed: Pack) -> None:
     """The labels a catalog entry promises are those its options describe."""
     assert set(listed.labels) == set(read_options(listed).labels)
+
+
+def test_every_class_has_a_rule() -> None:
+    """Classes of a label have its rule, all others the general one, else that of the first label."""
+    classes = ["person", "cat", "chair"]
+    pet = {"classes": ["cat"], "threshold": 0.3}
+    labels = {"PERSON": PERSON | {"classes": ["person"]}, "PET": pet}
+    plain = read_options(pack(classes=classes, labels=labels))
+    assert [rule.threshold for rule in plain.class_rules] == [0.4, 0.3, 0.4]
+    general = {"threshold": 0.5, "sure": 0.75}
+    own = read_options(pack(classes=classes, labels=labels, general=general))
+    assert [rule.threshold for rule in own.class_rules] == [0.4, 0.3, 0.5]
