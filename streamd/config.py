@@ -32,6 +32,7 @@ __all__ = [
     "KafkaSettings",
     "KinesisSettings",
     "KinesisVideoSettings",
+    "LimitsSettings",
     "ModelsSettings",
     "OutboxSettings",
     "OutputsSettings",
@@ -130,6 +131,17 @@ class AwsSettings(_Section):
 
     region: str = Field("us-east-1", pattern=r"^[a-z]{2}(-[a-z0-9]+)+$")
     account_id: str = Field("000000000000", pattern=r"^\d{12}$")
+
+
+class LimitsSettings(_Section):
+    """``[limits]``: AWS's quotas, per account; the defaults are AWS's values."""
+
+    stream_processors: PositiveInt = 10_000
+    """Stream processors that may exist."""
+    face_search_sessions: PositiveInt = 10
+    """Face searches that may run at once."""
+    connected_home_sessions: PositiveInt = 200
+    """Label detections that may run at once (AWS's value of its largest Regions)."""
 
 
 class StoreSettings(_Section):
@@ -269,6 +281,7 @@ class Settings(BaseSettings):
     server: ServerSettings = ServerSettings()
     auth: AuthSettings = AuthSettings()
     aws: AwsSettings = AwsSettings()
+    limits: LimitsSettings = LimitsSettings()
     store: StoreSettings = StoreSettings()
     kinesis_video: KinesisVideoSettings = KinesisVideoSettings()
     outputs: OutputsSettings = OutputsSettings()

@@ -156,7 +156,10 @@ def test_what_is_absent_is_not_found(operation: str, client: Any) -> None:
 def test_tags_of_what_is_absent(operation: str, client: Any) -> None:
     """Tag operations on an ARN nobody has are ResourceNotFoundException."""
     arn = "arn:aws:rekognition:us-east-1:000000000000:streamprocessor/absent"
-    params = {"tag_resource": {"Tags": {"a": "1"}}, "untag_resource": {"TagKeys": ["a"]}}
+    params: dict[str, dict[str, Any]] = {
+        "tag_resource": {"Tags": {"a": "1"}},
+        "untag_resource": {"TagKeys": ["a"]},
+    }
     with pytest.raises(ClientError) as caught:
         getattr(client, operation)(ResourceArn=arn, **params.get(operation, {}))
     assert caught.value.response["Error"] == {
