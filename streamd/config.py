@@ -263,8 +263,19 @@ class CameraSettings(_Section):
     """``[cameras.NAME]``: a camera relayed into the video stream NAME."""
 
     url: SecretStr
-    stream: str | None = None
-    """Kinesis video stream; ``None``: the camera's name."""
+    """``rtsp://``, ``rtmp://``, ``http://``, a file, or ``/dev/videoN``; may hold a password."""
+    stream: Annotated[str, Field(pattern=r"^[a-zA-Z0-9_.-]{1,256}$")] | None = None
+    """Kinesis video stream, made if missing; ``None``: the camera's name."""
+    retention_hours: Annotated[int, Field(ge=0, le=87_600)] = 24
+    """Retention of a stream that is made."""
+    rtsp_transport: Literal["tcp", "udp"] = "tcp"
+    audio: bool = False
+    """Keep the sound, where it is AAC."""
+    transcode: bool = False
+    """Encode anew to H.264, for cameras with odd codecs or endless groups of pictures."""
+    open_timeout_seconds: PositiveFloat = 10.0
+    read_timeout_seconds: PositiveFloat = 5.0
+    """A camera silent this long is connected to again."""
 
 
 class Settings(BaseSettings):

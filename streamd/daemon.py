@@ -84,11 +84,6 @@ class Daemon:
 
     async def serve(self) -> int:
         """Start, serve until told to stop, end in order; returns the exit code."""
-        if self._settings.cameras:
-            raise ConfigError(
-                "'cameras': the relay is not served yet; run beside the daemon: "
-                "streamd put-media --stream NAME --source URL"
-            )
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
@@ -265,12 +260,15 @@ class Daemon:
             secret_access_key=self._internal_key[1] if signed else None,
         )
         count = worker_count(self._settings)
+        cameras = tuple(sorted(self._settings.cameras))
         if count == 0:
-            async with self._working_inline(setup):
+            async with self._working_inline(dataclasses.replace(setup, cameras=cameras)):
                 yield
             return
         lines = [
-            dataclasses.replace(setup, delivers_leftovers=index == 0).dump()
+            dataclasses.replace(
+                setup, delivers_leftovers=index == 0, cameras=cameras[index::count]
+            ).dump()
             for index in range(count)
         ]
         self._supervisor = WorkerSupervisor(setup_lines=lines, metrics=self._metrics)

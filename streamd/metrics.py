@@ -139,6 +139,21 @@ class Metrics:
         self.sink_errors = counter(
             "streamd_sink_errors_total", "Failed deliveries, by error class.", "sink", "error"
         )
+        self.camera_up = gauge("streamd_camera_up", "Whether a camera sends video.", "camera")
+        self.camera_reconnects = counter(
+            "streamd_camera_reconnects_total", "Times a camera was lost or not reached.", "camera"
+        )
+        self.camera_frames = counter(
+            "streamd_camera_frames_total", "Frames taken from a camera.", "camera"
+        )
+        self.camera_bytes = counter(
+            "streamd_camera_bytes_total", "Bytes sent into a camera's stream.", "camera"
+        )
+        self.camera_dropped = counter(
+            "streamd_camera_dropped_fragments_total",
+            "Fragments of a camera that the stream did not take in time.",
+            "camera",
+        )
         self.worker_restarts = counter(
             "streamd_worker_restarts_total", "Worker processes started again after a crash."
         )

@@ -35,6 +35,8 @@ from streamd.pipeline.host import SessionHost
 from streamd.pipeline.leftovers import LeftoverDelivery
 from streamd.pipeline.parts import SessionParts
 from streamd.pipeline.session import SessionRunner
+from streamd.producer.kinesis_video import KinesisVideoControl
+from streamd.producer.relay import relay_cameras
 from streamd.sinks.router import build_sinks
 from streamd.store import Store
 from streamd.store.vectors import CollectionVectors
@@ -70,6 +72,8 @@ class WorkerSetup:
     secret_access_key: str | None = None
     delivers_leftovers: bool = True
     """One worker of a daemon delivers what ended sessions left behind."""
+    cameras: tuple[str, ...] = ()
+    """Names of the cameras this worker relays."""
 
     def dump(self) -> str:
         """Return the setup as one line; it holds secrets."""
@@ -80,6 +84,7 @@ class WorkerSetup:
                 "access_key_id": self.access_key_id,
                 "secret_access_key": self.secret_access_key,
                 "delivers_leftovers": self.delivers_leftovers,
+                "cameras": self.cameras,
             }
         )
 
@@ -87,7 +92,9 @@ class WorkerSetup:
     def parse(cls, line: str) -> WorkerSetup:
         """Read what :meth:`dump` wrote."""
         values = json.loads(line)
-        return cls(**{**values, "settings": parse_dump(values["settings"])})
+        values["settings"] = parse_dump(values["settings"])
+        values["cameras"] = tuple(values["cameras"])
+        return cls(**values)
 
 
 def worker_count(settings: Settings) -> int:
@@ -157,7 +164,7 @@ async def run_sessions(
                 max_sessions=settings.analysis.max_sessions_per_worker,
             )
             on_wake(host.wake)
-            async with _delivering_leftovers(setup, parts):
+            async with _delivering_leftovers(setup, parts), _relaying(setup, metrics, stop):
                 await host.run(stop)
         finally:
             await sinks.aclose()
@@ -184,6 +191,43 @@ async def _delivering_leftovers(setup: WorkerSetup, parts: SessionParts) -> Asyn
     task = asyncio.create_task(leftovers.run(), name="leftovers")
     try:
         yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+@asynccontextmanager
+async def _relaying(
+    setup: WorkerSetup, metrics: Metrics, stop: asyncio.Event
+) -> AsyncIterator[None]:
+    """Relay the cameras of this worker; they end when ``stop`` is set."""
+    settings = setup.settings
+
+    def connect() -> KinesisVideoControl:
+        configured = settings.kinesis_video.endpoint_url
+        if configured != "embedded":
+            return KinesisVideoControl(configured, region=settings.aws.region)
+        key = None
+        if setup.access_key_id is not None and setup.secret_access_key is not None:
+            key = (setup.access_key_id, setup.secret_access_key)
+        # The certificate names the public host, not this machine's loopback.
+        return KinesisVideoControl(
+            setup.endpoint_url, region=settings.aws.region, key=key, verify=False
+        )
+
+    task = asyncio.create_task(
+        relay_cameras(
+            {name: settings.cameras[name] for name in setup.cameras},
+            connect=connect,
+            metrics=metrics,
+            clock=SystemClock(),
+            stop=stop,
+        ),
+        name="cameras",
+    )
+    try:
+        yield
+        await task
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)

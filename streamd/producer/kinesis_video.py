@@ -59,17 +59,29 @@ class KinesisVideoControl:
     Args:
         endpoint_url: ``http://HOST:PORT`` of a daemon, or ``aws``.
         region: AWS region; ``None``: what AWS's own configuration says, else us-east-1.
+        key: Access key id and secret; ``None``: what AWS's own configuration says.
+        verify: Whether the certificate of the endpoint is verified.
 
     """
 
-    def __init__(self, endpoint_url: str, *, region: str | None = None) -> None:
+    def __init__(
+        self,
+        endpoint_url: str,
+        *,
+        region: str | None = None,
+        key: tuple[str, str] | None = None,
+        verify: bool = True,
+    ) -> None:
         self.endpoint_url = _checked_endpoint(endpoint_url)
+        self.verify = verify
         self._session = botocore.session.Session()
         if self.endpoint_url is not None:
             resolver = self._session.get_component("credential_provider")
             for provider in NETWORK_PROVIDERS:
                 resolver.remove(provider)
         self.region = region or self._session.get_config_variable("region") or "us-east-1"
+        if key is not None:
+            self._session.set_credentials(*key)
         self._credentials = self._session.get_credentials()
         if self.endpoint_url is None and self._credentials is None:
             hint = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE"
@@ -78,6 +90,7 @@ class KinesisVideoControl:
             SERVICE,
             region_name=self.region,
             endpoint_url=self.endpoint_url,
+            verify=None if verify else False,
             config=botocore.config.Config(
                 connect_timeout=5,
                 read_timeout=30,

@@ -112,7 +112,8 @@ class Producer:
 
     async def _deliver(self) -> None:
         backoff = Backoff(base_seconds=0.5, cap_seconds=10.0)
-        async with aiohttp.ClientSession() as session:
+        connector = aiohttp.TCPConnector(ssl=self._control.verify)
+        async with aiohttp.ClientSession(connector=connector) as session:
             while True:
                 if not self._buffer.pending:
                     await self._buffer.wait()

@@ -46,6 +46,8 @@ class SourceOptions:
     """Encode to H.264 with a keyframe every two seconds even where it is not needed."""
     frame_rate: float | None = None
     """Frames per second of a source without timestamps; ``None``: what its headers say."""
+    rtsp_transport: str = "tcp"
+    """``tcp`` or ``udp``."""
     open_timeout_seconds: float = 10.0
     read_timeout_seconds: float = 5.0
     """A camera silent this long is gone; also the longest a read cannot be interrupted."""
@@ -132,7 +134,9 @@ class PyavSource:
             return av.open(
                 url,
                 format="v4l2" if url.startswith("/dev/video") else None,
-                options={"rtsp_transport": "tcp"} if scheme.startswith("rtsp") else {},
+                options={"rtsp_transport": self._options.rtsp_transport}
+                if scheme.startswith("rtsp")
+                else {},
                 # libavformat waits for ever on a frozen camera unless it is told not to.
                 timeout=None if scheme == "file" else limits,
             )
