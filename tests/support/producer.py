@@ -10,6 +10,10 @@ import time
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
+
 from streamd.kvs import mkv_write
 from tests.support.media import Video, cluster
 
@@ -21,8 +25,13 @@ def now_ms() -> int:
     return int(time.time() * 1000)
 
 
-def put_media(port: int, stream: str, body: Iterable[bytes]) -> list[dict[str, Any]]:
-    """Send a body to PutMedia on the loopback and return its acknowledgements."""
+def put_media(
+    port: int, stream: str, body: Iterable[bytes], *, credentials: tuple[str, str] | None = None
+) -> list[dict[str, Any]]:
+    """Send a body to PutMedia on the loopback and return its acknowledgements.
+
+    With ``credentials`` (key id, secret) it is signed as a Java producer signs, without its body.
+    """
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
     headers = {
         "x-amzn-stream-name": stream,
@@ -30,6 +39,8 @@ def put_media(port: int, stream: str, body: Iterable[bytes]) -> list[dict[str, A
         "x-amzn-producer-start-timestamp": "0",
         "Transfer-Encoding": "chunked",
     }
+    if credentials is not None:
+        headers = _signed(f"http://127.0.0.1:{port}/putMedia", headers, credentials)
     # The server may answer and close before the end of the body.
     with contextlib.suppress(BrokenPipeError, ConnectionResetError):
         connection.request(
@@ -51,10 +62,20 @@ def put_video(
     real_time: bool = False,
     repeat: int = 1,
     stop: threading.Event | None = None,
+    credentials: tuple[str, str] | None = None,
 ) -> list[dict[str, Any]]:
     """Send a video, its first picture at ``start_ms`` (now); several times one after the other."""
     start = now_ms() if start_ms is None else start_ms
-    return put_media(port, stream, _body(video, start, real_time, repeat, stop))
+    body = _body(video, start, real_time, repeat, stop)
+    return put_media(port, stream, body, credentials=credentials)
+
+
+def _signed(url: str, headers: dict[str, str], credentials: tuple[str, str]) -> dict[str, str]:
+    request = AWSRequest(
+        method="POST", url=url, headers={**headers, "X-Amz-Content-SHA256": "UNSIGNED-PAYLOAD"}
+    )
+    SigV4Auth(Credentials(*credentials), "kinesisvideo", "us-east-1").add_auth(request)
+    return dict(request.headers.items())
 
 
 def _body(
