@@ -5,6 +5,11 @@ projection). The affine map that takes them to the landmarks with the least squa
 found by linear least squares, and of it the nearest scaled rotation is kept. Against the head
 pose network of the drop-in pack, on 380 faces: 4 degrees off in yaw, 2 in roll, 8 in pitch on
 average. Nothing but the nose tells depth, and a smile lifts the mouth, which reads as a nod.
+
+Degrees, -180 to 180, and 0 for a head that looks into the camera upright. Signs as AWS answers
+them (read off landmarks and poses in the samples of its *Developer Guide*), seen by whoever
+looks at the picture: yaw is positive when the nose points to the right, pitch when it points
+up, roll when the head leans clockwise.
 """
 
 from __future__ import annotations

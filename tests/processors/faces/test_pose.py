@@ -71,3 +71,57 @@ def test_signs(moved: tuple[int, int], sign: tuple[str, int]) -> None:
 def test_no_pose_where_there_is_no_face(points: np.ndarray) -> None:
     """Points in one place or on one line span no face."""
     assert pose_from_landmarks(points) is None
+
+
+POINTS = st.lists(
+    st.tuples(st.integers(0, 1000), st.integers(0, 1000)), min_size=5, max_size=5
+).map(lambda points: np.array(points, dtype=float))
+
+
+@given(st.floats(-60, 60), st.floats(-40, 40), st.floats(-80, 80), POINTS)
+def test_mirror(yaw: float, pitch: float, roll: float, noise: np.ndarray) -> None:
+    """In the mirror yaw and roll change their sign and pitch stays, however odd the face."""
+    points = _seen(yaw=yaw, pitch=pitch, roll=roll) + noise / 200
+    pose = pose_from_landmarks(points)
+    mirrored = pose_from_landmarks((points * [-1, 1])[[1, 0, 2, 4, 3]])
+    assert pose is not None
+    assert mirrored is not None
+    assert mirrored.yaw == pytest.approx(-pose.yaw, abs=1e-4)
+    assert mirrored.roll == pytest.approx(-pose.roll, abs=1e-4)
+    assert mirrored.pitch == pytest.approx(pose.pitch, abs=1e-4)
+
+
+@given(POINTS)
+def test_angles_are_degrees(points: np.ndarray) -> None:
+    """Whatever the points, each angle is one that the wire can carry."""
+    pose = pose_from_landmarks(points)
+    for angle in () if pose is None else (pose.yaw, pose.pitch, pose.roll):
+        assert -180 <= angle <= 180
+
+
+AWS_SAMPLES = {
+    "RecognizeCelebrities": (
+        [(0.0686, 0.3084), (0.1040, 0.3006), (0.0967, 0.3408), (0.0752, 0.3811), (0.1074, 0.3741)],
+        {"yaw": 20.3, "roll": -8.8},
+    ),
+    "IndexFaces": (
+        [(0.3684, 0.4173), (0.5961, 0.4282), (0.4782, 0.5350), (0.3526, 0.5722), (0.5936, 0.5792)],
+        {"roll": 3.6, "pitch": -10.6},
+    ),
+    "CompareFaces": (
+        [(0.6204, 0.2672), (0.6777, 0.2683), (0.6428, 0.3141), (0.6241, 0.3515), (0.6714, 0.3526)],
+        {"yaw": -3.7},
+    ),
+}
+"""Landmarks and clear angles of samples in AWS's documentation; the pictures are not known."""
+
+
+@pytest.mark.parametrize("name", list(AWS_SAMPLES))
+def test_signs_are_those_of_aws(name: str) -> None:
+    """From the landmarks of AWS's samples follow angles of the signs AWS gives there."""
+    points, told = AWS_SAMPLES[name]
+    pose = pose_from_landmarks(np.array(points) * [1500, 1000])
+    assert pose is not None
+    for angle, degrees in told.items():
+        assert getattr(pose, angle) * degrees > 0
+        assert getattr(pose, angle) == pytest.approx(degrees, abs=10)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from PIL import ImageFilter
+from PIL import Image, ImageEnhance, ImageFilter
 
 from processors.faces.quality import face_quality
 from processors.picture import ArrayPicture
@@ -38,3 +38,25 @@ def test_blur_lowers_sharpness() -> None:
     sharpness = [face.quality.sharpness for face in found]
     assert sharpness == pytest.approx([70, 37, 19], abs=3)
     assert found[0].quality.brightness == pytest.approx(62, abs=2)
+
+
+def _crop() -> Image.Image:
+    return portrait().crop((170, 50, 290, 170))
+
+
+def test_brightness_rises_with_exposure() -> None:
+    """The same face under more light is brighter, up to white."""
+    exposures = [ImageEnhance.Brightness(_crop()).enhance(each) for each in (0.25, 0.5, 1, 2, 20)]
+    found = [face_quality(np.asarray(each)).brightness for each in exposures]
+    assert found == sorted(found)
+    assert found[0] < 20
+    assert found[-1] > 95
+
+
+def test_sharpness_falls_with_blur() -> None:
+    """The more a face is blurred, the less sharp it is."""
+    blurred = [_crop().filter(ImageFilter.GaussianBlur(radius)) for radius in (0, 0.5, 1, 2, 4, 8)]
+    found = [face_quality(np.asarray(each)).sharpness for each in blurred]
+    assert found == sorted(found, reverse=True)
+    assert found[0] > 50
+    assert found[-1] < 10
