@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import base64
-import json
+import dataclasses
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
 from aiohttp import web
 
-from streamd.clock import utc_from_epoch
+from streamd.clock import epoch_ms, utc_from_epoch
 from streamd.gateway.archive import StoredFragment, TimeOrigin
 from streamd.gateway.chunks import (
     FRAGMENT_NOT_FOUND,
@@ -23,6 +22,7 @@ from streamd.gateway.door import ArchiveDoor
 from streamd.gateway.errors import ArchiveError, FragmentDamagedError, FragmentGoneError
 from streamd.gateway.get_media import MEDIA_TYPE, ArchivedPieces
 from streamd.gateway.http import Call, endless_response
+from streamd.gateway.tokens import FragmentPage, fragment_token, read_fragment_token
 from streamd.kvs import mkv_write
 from streamd.kvs.mkv import Track
 from streamd.kvs.numbers import DIGITS
@@ -67,17 +67,19 @@ class ArchivedMedia:
         def find() -> list[StoredFragment]:
             return archive.between(
                 archive.stream_id(stream.arn),
-                TimeOrigin(page["type"]),
-                start_ms=page["start"],
-                end_ms=page["end"],
-                after=page["after"],
+                page.origin,
+                start_ms=page.start_ms,
+                end_ms=page.end_ms,
+                after=page.after,
                 limit=limit + 1,
             )
 
         found = await self._door.call(find)
         output: dict[str, Any] = {"Fragments": [_described(item) for item in found[:limit]]}
         if len(found) > limit:
-            output["NextToken"] = _token({**page, "after": found[limit - 1].number})
+            output["NextToken"] = fragment_token(
+                dataclasses.replace(page, after=found[limit - 1].number)
+            )
         return output
 
     async def _get_listed(
@@ -151,45 +153,25 @@ def _described(fragment: StoredFragment) -> dict[str, Any]:
     }
 
 
-def _page(values: _Values, stream: VideoStream) -> dict[str, Any]:
+def _page(values: _Values, stream: VideoStream) -> FragmentPage:
     """Return what is asked for: from the token of the last answer, else from the selector."""
-    if "NextToken" in values:
-        return _page_of_token(values["NextToken"], stream)
+    if values.get("NextToken"):
+        return read_fragment_token(values["NextToken"], stream_arn=stream.arn)
     selector = values.get("FragmentSelector")
     if selector is None:
         raise ServiceError(
             "InvalidArgumentException", "FragmentSelector is required without NextToken."
         )
     span = selector["TimestampRange"]
-    start, end = (int(span[name].timestamp() * 1000) for name in ("StartTimestamp", "EndTimestamp"))
-    if start > end:
+    start_ms, end_ms = (epoch_ms(span[name]) for name in ("StartTimestamp", "EndTimestamp"))
+    if start_ms > end_ms:
         raise ServiceError(
             "InvalidArgumentException", "StartTimestamp must not be later than EndTimestamp."
         )
-    return {
-        "arn": stream.arn,
-        "type": selector["FragmentSelectorType"],
-        "start": start,
-        "end": end,
-        "after": BEFORE_ALL,
-    }
-
-
-def _page_of_token(token: str, stream: VideoStream) -> dict[str, Any]:
-    try:
-        page = json.loads(base64.b64decode(token, validate=True))
-        fits = (
-            page["arn"] == stream.arn
-            and page["type"] in set(TimeOrigin)
-            and all(type(page[name]) is int for name in ("start", "end"))
-            and isinstance(page["after"], str)
-        )
-    except (ValueError, TypeError, KeyError, RecursionError):
-        fits, page = False, {}
-    if not fits:
-        raise ServiceError("InvalidArgumentException", "NextToken is not valid for this stream.")
-    return dict(page)
-
-
-def _token(page: dict[str, Any]) -> str:
-    return base64.b64encode(json.dumps(page).encode()).decode()
+    return FragmentPage(
+        stream_arn=stream.arn,
+        origin=TimeOrigin(selector["FragmentSelectorType"]),
+        start_ms=start_ms,
+        end_ms=end_ms,
+        after=BEFORE_ALL,
+    )

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
@@ -14,6 +12,7 @@ from streamd.config import AwsSettings
 from streamd.gateway.door import RunBlocking
 from streamd.gateway.http import Call
 from streamd.gateway.live import LiveStreams
+from streamd.gateway.tokens import read_stream_token, stream_token
 from streamd.protocol.errors import ServiceError
 from streamd.resources import VideoStream
 from streamd.store import Store
@@ -106,7 +105,7 @@ class Control:
     async def _list(self, _request: web.Request, values: _Values, _id: str) -> _Values:
         limit = values.get("MaxResults", DEFAULT_MAX_RESULTS)
         prefix = values.get("StreamNameCondition", {}).get("ComparisonValue", "")
-        after = _after_token(values.get("NextToken"))
+        after = read_stream_token(values.get("NextToken"))
         found = await self._run(
             lambda: self._store.list_video_streams(
                 self._aws.account_id, prefix=prefix, after=after, limit=limit + 1
@@ -116,7 +115,7 @@ class Control:
             "StreamInfoList": [self._info(stream) for stream in found[:limit]]
         }
         if len(found) > limit:
-            output["NextToken"] = base64.b64encode(found[limit - 1].name.encode()).decode()
+            output["NextToken"] = stream_token(found[limit - 1].name)
         return output
 
     async def _delete(self, _request: web.Request, values: _Values, _id: str) -> _Values:
@@ -224,12 +223,3 @@ def _checked_hours(hours: int) -> int:
             f"it must be between 0 and {MAX_RETENTION_HOURS}.",
         )
     return hours
-
-
-def _after_token(token: str | None) -> str | None:
-    if not token:
-        return None
-    try:
-        return base64.b64decode(token, validate=True).decode()
-    except (binascii.Error, ValueError):
-        raise ServiceError("InvalidArgumentException", "NextToken is not valid.") from None

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Final, TypeVar
 
+from streamd.clock import epoch_ms
 from streamd.gateway.archive import StoredFragment, TimeOrigin
 from streamd.gateway.door import ArchiveDoor
 from streamd.gateway.fragmenter import MAX_FRAGMENT_MS
@@ -105,7 +106,7 @@ async def open_cursor(door: ArchiveDoor, stream: LiveStream, selector: Mapping[s
     if kind in (TimeOrigin.SERVER, TimeOrigin.PRODUCER):
         moment = _member(selector, "StartTimestamp")
         assert isinstance(moment, datetime), "the parser gives datetimes"
-        return await _at_time(door, stream, TimeOrigin(kind), int(moment.timestamp() * 1000))
+        return await _at_time(door, stream, TimeOrigin(kind), epoch_ms(moment))
     return Cursor(door=door, stream=stream, after=_after(stream, kind, selector))
 
 

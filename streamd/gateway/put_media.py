@@ -1,4 +1,4 @@
-"""PutMedia: the request's headers, and which stream it may send to."""
+"""PutMedia: which stream a producer may send to, and its upload's task."""
 
 from __future__ import annotations
 
@@ -6,15 +6,13 @@ import asyncio
 import logging
 import uuid
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
-from typing import Final
 
 from aiohttp import web
 
 from streamd.clock import Clock
 from streamd.gateway.http import service_error, to_response
 from streamd.gateway.live import LiveStream, LiveStreams
+from streamd.gateway.put_media_head import PutMediaHead, read_head
 from streamd.gateway.upload import Upload, UploadParts
 from streamd.metrics import Metrics
 from streamd.protocol.errors import ServiceError
@@ -24,22 +22,6 @@ from streamd.resources import VideoStream
 __all__ = ["PutMedia"]
 
 logger = logging.getLogger(__name__)
-
-STREAM_NAME: Final = "x-amzn-stream-name"
-STREAM_ARN: Final = "x-amzn-stream-arn"
-TIMECODE_TYPE: Final = "x-amzn-fragment-timecode-type"
-START_TIMESTAMP: Final = "x-amzn-producer-start-timestamp"
-_END_OF_TIME_SECONDS: Final = 253_402_300_800
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Head:
-    """What the headers of a PutMedia request say."""
-
-    stream: dict[str, str]
-    """StreamName or StreamARN."""
-    origin_ms: int
-    """What timecodes are relative to; 0 for ABSOLUTE ones."""
 
 
 class PutMedia:
@@ -70,7 +52,7 @@ class PutMedia:
         request_id = str(uuid.uuid4())
         code = "OK"
         try:
-            head = _read_head(request, now_ms=int(self._clock.epoch() * 1000))
+            head = read_head(request.headers, now_ms=int(self._clock.epoch() * 1000))
             video_stream = await self._find(head.stream)
             upload = await self._begin(request, video_stream, head, request_id)
         except Exception as caught:  # noqa: BLE001  # the wall of one operation
@@ -97,7 +79,7 @@ class PutMedia:
             await asyncio.wait(self._tasks)
 
     async def _begin(
-        self, request: web.Request, video_stream: VideoStream, head: _Head, request_id: str
+        self, request: web.Request, video_stream: VideoStream, head: PutMediaHead, request_id: str
     ) -> Upload:
         stream = await self._enter(video_stream)
         try:
@@ -130,41 +112,3 @@ class PutMedia:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             logger.error("upload broke", exc_info=error)
-
-
-def _read_head(request: web.Request, *, now_ms: int) -> _Head:
-    """Check the headers of a PutMedia request.
-
-    Raises:
-        ServiceError: ``InvalidArgumentException``.
-
-    """
-    name, arn = request.headers.get(STREAM_NAME), request.headers.get(STREAM_ARN)
-    if (not name) == (not arn):
-        raise _invalid(f"Exactly one of {STREAM_NAME} and {STREAM_ARN} must be specified.")
-    kind = request.headers.get(TIMECODE_TYPE, "")
-    if kind not in ("ABSOLUTE", "RELATIVE"):
-        raise _invalid(f"{TIMECODE_TYPE} must be ABSOLUTE or RELATIVE.")
-    start_ms = _start_ms(request.headers.get(START_TIMESTAMP))
-    # A RELATIVE session without a start is taken to begin now.
-    begins_ms = now_ms if start_ms is None else start_ms
-    origin_ms = 0 if kind == "ABSOLUTE" else begins_ms
-    stream = {"StreamName": name} if name else {"StreamARN": arn or ""}
-    return _Head(stream=stream, origin_ms=origin_ms)
-
-
-def _start_ms(text: str | None) -> int | None:
-    if text is None:
-        return None
-    try:
-        # Not a float: milliseconds must survive. Java's producer sends "1.7000000001E9".
-        seconds = Decimal(text.strip())
-        if not 0 <= seconds < _END_OF_TIME_SECONDS:
-            raise _invalid(f"{START_TIMESTAMP} is out of range.")
-    except InvalidOperation:
-        raise _invalid(f"{START_TIMESTAMP} is not a number of seconds.") from None
-    return int(seconds * 1000)
-
-
-def _invalid(message: str) -> ServiceError:
-    return ServiceError("InvalidArgumentException", message)

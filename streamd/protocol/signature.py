@@ -339,9 +339,9 @@ def _check_signed_headers(head: RequestHead, claim: Claim) -> None:
 
 def _canonical_request(head: RequestHead, claim: Claim, payload_hash: str, host: str | None) -> str:
     # Services other than S3 encode the path a second time.
-    path = quote(normalize_url_path(head.path), safe="/~")
+    path = _quoted(normalize_url_path(head.path), safe="/~")
     pairs = sorted(
-        (quote(name, safe="-_.~"), quote(value, safe="-_.~"))
+        (_quoted(name, safe="-_.~"), _quoted(value, safe="-_.~"))
         for name, value in head.query
         if not (claim.in_query and name == "X-Amz-Signature")
     )
@@ -363,6 +363,11 @@ def _canonical_request(head: RequestHead, claim: Claim, payload_hash: str, host:
             payload_hash,
         )
     )
+
+
+def _quoted(text: str, *, safe: str) -> str:
+    # Bytes that are no text stand in it as surrogates; they are quoted like any others.
+    return quote(text, safe=safe, errors="surrogateescape")
 
 
 def _trimmed(value: str) -> str:

@@ -1,0 +1,1 @@
+"""The targets: ``run`` takes one input, ``seeds`` gives inputs to begin with."""
