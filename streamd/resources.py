@@ -7,6 +7,7 @@ with pydantic (``model_dump_json``/``model_validate_json``), which is how the st
 from __future__ import annotations
 
 from datetime import datetime
+from enum import StrEnum
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -20,14 +21,19 @@ __all__ = [
     "Collection",
     "ConnectedHomeSettings",
     "Face",
+    "FaceRefusal",
     "FaceSearchSettings",
+    "FacesChange",
     "KinesisOutput",
+    "RefusalReason",
     "RegionOfInterest",
     "S3Output",
     "Session",
     "StartRequest",
     "StreamProcessor",
     "StreamProcessorDefinition",
+    "User",
+    "UserStatus",
     "VideoStream",
     "collection_arn",
     "stream_processor_arn",
@@ -166,9 +172,12 @@ class Collection(_Value):
     arn: str
     face_model_version: str
     created_at: datetime
+    incarnation: str = ""
+    """Never given to two collections anywhere; an id may be used again after a deletion."""
     revision: int = 0
     """Rises with every face added or deleted; readers of vectors watch it."""
     face_count: int = 0
+    user_count: int = 0
 
 
 class Face(_Value):
@@ -180,6 +189,58 @@ class Face(_Value):
     bounding_box: tuple[float, float, float, float]
     """(left, top, width, height), as ratios of the indexed image."""
     confidence_percent: float
+    user_id: str | None = None
+    """The user it is associated with; caches of vectors do not know it."""
+
+
+class UserStatus(StrEnum):
+    """Where a user stands; associations are finished when they are answered, so never between."""
+
+    CREATED = "CREATED"
+    """It has no faces."""
+    ACTIVE = "ACTIVE"
+    """Its vector is that of all its faces."""
+
+
+class User(_Value):
+    """A person of a collection, known by the faces associated with it."""
+
+    user_id: str
+    face_count: int = 0
+
+    @property
+    def status(self) -> UserStatus:
+        """What the API calls UserStatus."""
+        return UserStatus.ACTIVE if self.face_count else UserStatus.CREATED
+
+
+class RefusalReason(StrEnum):
+    """Why a face was not associated with a user, or not taken from it."""
+
+    FACE_NOT_FOUND = "FACE_NOT_FOUND"
+    ASSOCIATED_TO_A_DIFFERENT_USER = "ASSOCIATED_TO_A_DIFFERENT_USER"
+    LOW_MATCH_CONFIDENCE = "LOW_MATCH_CONFIDENCE"
+
+
+class FaceRefusal(_Value):
+    """A face that was not associated with a user, or not taken from it."""
+
+    face_id: str
+    reason: RefusalReason | None
+    """``None``: the user has as many faces as it may; AWS has no word for that."""
+    user_id: str | None = None
+    """The user the face belongs to, where that is the reason."""
+    confidence_percent: float | None = None
+    """How similar the face is to the user, where that is too little."""
+
+
+class FacesChange(_Value):
+    """What became of the faces of one request; those already as wanted are in neither list."""
+
+    changed: tuple[str, ...]
+    refused: tuple[FaceRefusal, ...]
+    user: User
+    """As it is after the request."""
 
 
 def stream_processor_arn(*, region: str, account_id: str, name: str) -> str:

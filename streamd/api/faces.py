@@ -40,7 +40,7 @@ from streamd.api.refusals import (
 from streamd.config import AwsSettings
 from streamd.pipeline.collection_search import CollectionSearch
 from streamd.resources import DEFAULT_FACE_MATCH_THRESHOLD_PERCENT, Collection, Face
-from streamd.store import Store
+from streamd.store import DeletedFaces, Store
 from streamd.store.errors import LimitError, NotFoundError
 
 __all__ = ["Faces"]
@@ -156,14 +156,14 @@ class Faces:
         """Delete faces; those that are not there are told apart, and no error."""
         face_ids: list[str] = params["FaceIds"]
         with collection_must_exist(params["CollectionId"]):
-            deleted: list[str] = await self._run_blocking(
+            outcome: DeletedFaces = await self._run_blocking(
                 self._store.delete_faces, self._account_id, params["CollectionId"], face_ids
             )
-        gone = frozenset(deleted)
+        gone = frozenset(outcome.deleted)
         return {
-            "DeletedFaces": deleted,
+            "DeletedFaces": outcome.deleted,
             "UnsuccessfulFaceDeletions": [
-                {"FaceId": face_id, "Reasons": ["FACE_NOT_FOUND"]}
+                _not_deleted(face_id, outcome.associated.get(face_id))
                 for face_id in dict.fromkeys(face_ids)
                 if face_id not in gone
             ],
@@ -308,6 +308,11 @@ class Faces:
             for face, similarity in found
             if face.face_id != but_not
         ][:limit]
+
+
+def _not_deleted(face_id: str, user_id: str | None) -> Mapping[str, Any]:
+    reason = "FACE_NOT_FOUND" if user_id is None else "ASSOCIATED_TO_AN_EXISTING_USER"
+    return {"FaceId": face_id, "UserId": user_id, "Reasons": [reason]}
 
 
 def _analyze(

@@ -16,35 +16,48 @@ from streamd.store.errors import (
     StaleEpochError,
     StoreError,
     StoreUnavailableError,
+    TokenMismatchError,
     VectorError,
     VersionMismatchError,
 )
-from streamd.store.faces import FacePage, FaceStore, StoredFace
+from streamd.store.faces import DeletedFaces, FacePage, FaceStore, StoredFace
+from streamd.store.request_tokens import RequestToken
 from streamd.store.sessions import ClaimedSession, SessionStore
 from streamd.store.stream_processors import StreamProcessorStore
 from streamd.store.tags import TagStore
+from streamd.store.users import UserPage, UserStore
 from streamd.store.video_streams import VideoStreamStore
 
 __all__ = [
     "ClaimedSession",
     "CollectionState",
+    "DeletedFaces",
     "FacePage",
     "LimitError",
     "NameInUseError",
     "NotFoundError",
+    "RequestToken",
     "SchemaError",
     "StaleEpochError",
     "Store",
     "StoreError",
     "StoreUnavailableError",
     "StoredFace",
+    "TokenMismatchError",
+    "UserPage",
     "VectorError",
     "VersionMismatchError",
 ]
 
 
 class Store(
-    StreamProcessorStore, SessionStore, CollectionStore, FaceStore, VideoStreamStore, TagStore
+    StreamProcessorStore,
+    SessionStore,
+    CollectionStore,
+    FaceStore,
+    UserStore,
+    VideoStreamStore,
+    TagStore,
 ):
     """Everything the daemon remembers.
 

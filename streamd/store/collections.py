@@ -16,9 +16,18 @@ from streamd.store.database import Repository
 from streamd.store.errors import NameInUseError, NotFoundError
 from streamd.store.tags import delete_tags, put_tags
 
-__all__ = ["CollectionState", "CollectionStore", "load_collection"]
+__all__ = [
+    "GALLERY_ACCOUNT",
+    "CollectionState",
+    "CollectionStore",
+    "collection_row",
+    "load_collection",
+]
 
 KIND = "collection"
+GALLERY_ACCOUNT = "galleries"
+"""Owns the collections that ``users`` keeps vectors of users in, one for each collection with
+users, named by its incarnation. Accounts of callers are twelve digits, so nobody meets them."""
 _collections = schema.collections
 
 
@@ -62,13 +71,14 @@ class CollectionStore(Repository):
             arn=arn,
             face_model_version=face_model_version,
             created_at=self._clock.now(),
+            incarnation=uuid.uuid4().hex,
         )
         with self._database.write() as connection:
             self._database.serialise(connection, f"collections of {account_id}")
             taken = sa.select(sa.exists().where(_named(account_id, collection_id)))
             if connection.scalar(taken):
                 raise NameInUseError(KIND, collection_id)
-            connection.execute(sa.insert(_collections).values(_new_row(collection)))
+            connection.execute(sa.insert(_collections).values(collection_row(collection)))
             put_tags(connection, arn, tags)
         return collection
 
@@ -94,7 +104,7 @@ class CollectionStore(Repository):
             return [_collection_from_row(row) for row in rows]
 
     def delete_collection(self, account_id: str, collection_id: str) -> Collection:
-        """Delete one with its faces and tags; returns it as it was.
+        """Delete one with its faces, users and tags; returns it as it was.
 
         Raises:
             NotFoundError: If there is none.
@@ -103,6 +113,8 @@ class CollectionStore(Repository):
         with self._database.write() as connection:
             row = load_collection(connection, account_id, collection_id, lock=True)
             delete_tags(connection, row.arn)
+            gallery = _named(GALLERY_ACCOUNT, row.incarnation)
+            connection.execute(sa.delete(_collections).where(gallery))
             connection.execute(sa.delete(_collections).where(_collections.c.key == row.key))
             return _collection_from_row(row)
 
@@ -151,11 +163,12 @@ def load_collection(
     return row
 
 
-def _new_row(collection: Collection) -> dict[str, object]:
+def collection_row(collection: Collection) -> dict[str, object]:
+    """Return the row of a new, empty collection."""
     return {
         "account_id": collection.account_id,
         "collection_id": collection.collection_id,
-        "incarnation": uuid.uuid4().hex,
+        "incarnation": collection.incarnation,
         "arn": collection.arn,
         "face_model_version": collection.face_model_version,
         "created_at": collection.created_at.timestamp(),
@@ -172,6 +185,8 @@ def _collection_from_row(row: sa.Row[Any]) -> Collection:
         arn=row.arn,
         face_model_version=row.face_model_version,
         created_at=utc_from_epoch(row.created_at),
+        incarnation=row.incarnation,
         revision=row.revision,
         face_count=row.face_count,
+        user_count=row.user_count,
     )

@@ -7,6 +7,7 @@
     ├── NameInUseError         the name is taken
     ├── LimitError             one more would be too many
     ├── StaleEpochError        somebody else holds the session, or nobody
+    ├── TokenMismatchError     a token of another request
     ├── VersionMismatchError   the resource has changed since the caller read it
     ├── VectorError            a face vector that does not fit its collection  (also ValueError)
     ├── SchemaError            the database belongs to another version
@@ -25,6 +26,7 @@ __all__ = [
     "StaleEpochError",
     "StoreError",
     "StoreUnavailableError",
+    "TokenMismatchError",
     "VectorError",
     "VersionMismatchError",
 ]
@@ -40,7 +42,8 @@ class NotFoundError(StoreError, LookupError):
     def __init__(self, kind: str, name: str) -> None:
         super().__init__(f"{kind} {name!r} does not exist")
         self.kind = kind
-        """``stream processor``, ``collection``, ``face``, ``video stream``, ``resource``."""
+        """``stream processor``, ``collection``, ``face``, ``user``, ``video stream``,
+        ``resource``."""
         self.name = name
 
 
@@ -70,6 +73,14 @@ class StaleEpochError(StoreError):
         super().__init__(f"session {session_id} is no longer held with epoch {epoch}")
         self.session_id = session_id
         self.epoch = epoch
+
+
+class TokenMismatchError(StoreError):
+    """The token came with a request of the same operation that had other members."""
+
+    def __init__(self, token: str) -> None:
+        super().__init__(f"token {token!r} belongs to another request")
+        self.token = token
 
 
 class VersionMismatchError(StoreError):

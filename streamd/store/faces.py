@@ -23,7 +23,17 @@ from streamd.store.collections import load_collection
 from streamd.store.database import Repository
 from streamd.store.errors import LimitError, NotFoundError, VectorError
 
-__all__ = ["MAX_FACES", "FacePage", "FaceStore", "StoredFace"]
+__all__ = [
+    "MAX_FACES",
+    "DeletedFaces",
+    "FacePage",
+    "FaceStore",
+    "StoredFace",
+    "face_row",
+    "insert_faces",
+    "note_deletions",
+    "vector_from_bytes",
+]
 
 MAX_FACES = 20_000_000
 """Faces in one collection (AWS Developer Guide, "Guidelines and quotas")."""
@@ -35,6 +45,8 @@ _IDS_PER_QUERY = 1000
 
 _collections = schema.collections
 _faces = schema.faces
+_users = schema.users
+_user_faces = schema.user_faces
 _deletions = schema.face_deletions
 
 
@@ -55,6 +67,16 @@ class StoredFace:
     face: Face
     vector: bytes
     """Little-endian float32."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeletedFaces:
+    """What became of faces that were to be deleted; those in neither part did not exist."""
+
+    deleted: list[str]
+    """In the order given."""
+    associated: dict[str, str]
+    """Faces that stay because they are a user's, with that user's id."""
 
 
 class FaceStore(Repository):
@@ -88,10 +110,10 @@ class FaceStore(Repository):
                 if is_new:
                     known[face.face_id] = face
                     sequence = collection.revision + len(rows) + 1
-                    rows.append(_face_row(collection.key, sequence, face, vectors[face.face_id]))
+                    rows.append(face_row(collection.key, sequence, face, vectors[face.face_id]))
                 answers.append((known[face.face_id], is_new))
             if rows:
-                _insert_faces(connection, collection, rows)
+                insert_faces(connection, collection, rows)
         return answers
 
     def faces(self, account_id: str, collection_id: str, face_ids: Sequence[str]) -> list[Face]:
@@ -107,9 +129,22 @@ class FaceStore(Repository):
         return [known[face_id] for face_id in dict.fromkeys(face_ids) if face_id in known]
 
     def list_faces(
-        self, account_id: str, collection_id: str, *, after: int | None, limit: int
+        self,
+        account_id: str,
+        collection_id: str,
+        *,
+        after: int | None,
+        limit: int,
+        user_id: str | None = None,
     ) -> FacePage:
         """Return up to ``limit`` faces in the order they were added, those after ``after``.
+
+        Args:
+            account_id: Owner of the collection.
+            collection_id: The collection.
+            after: ``next_after`` of the page before; ``None`` for the first page.
+            limit: Faces on the page at most.
+            user_id: Only the faces of this user; none if there is no such user.
 
         Raises:
             NotFoundError: If there is no such collection.
@@ -117,9 +152,14 @@ class FaceStore(Repository):
         """
         with self._database.read() as connection:
             key = load_collection(connection, account_id, collection_id).key
-            query = sa.select(*_METADATA).where(
-                _faces.c.collection_key == key, _faces.c.sequence > (after or 0)
+            source = _USED if user_id is not None else _MAYBE_USED
+            query = (
+                sa.select(*_METADATA)
+                .select_from(source)
+                .where(_faces.c.collection_key == key, _faces.c.sequence > (after or 0))
             )
+            if user_id is not None:
+                query = query.where(_users.c.collection_key == key, _users.c.user_id == user_id)
             rows = connection.execute(query.order_by(_faces.c.sequence).limit(limit + 1)).all()
         page = rows[:limit]
         return FacePage(
@@ -129,8 +169,8 @@ class FaceStore(Repository):
 
     def delete_faces(
         self, account_id: str, collection_id: str, face_ids: Sequence[str]
-    ) -> list[str]:
-        """Delete faces; returns the ids of those that existed, in the order given.
+    ) -> DeletedFaces:
+        """Delete faces, but for those of users.
 
         Raises:
             NotFoundError: If there is no such collection.
@@ -138,10 +178,27 @@ class FaceStore(Repository):
         """
         with self._database.write() as connection:
             collection = load_collection(connection, account_id, collection_id, lock=True)
-            gone = _delete_known(connection, collection.key, face_ids)
+            associated = _owners(connection, collection.key, face_ids)
+            free = [face_id for face_id in dict.fromkeys(face_ids) if face_id not in associated]
+            gone = _delete_known(connection, collection.key, free)
             if gone:
-                _note_deletions(connection, collection, list(gone.values()))
-        return [face_id for face_id in dict.fromkeys(face_ids) if face_id in gone]
+                note_deletions(connection, collection, list(gone.values()))
+        return DeletedFaces(
+            deleted=[face_id for face_id in free if face_id in gone], associated=associated
+        )
+
+    def users_of_faces(
+        self, account_id: str, collection_id: str, face_ids: Sequence[str]
+    ) -> dict[str, str]:
+        """Return the user of each of the faces that has one.
+
+        Raises:
+            NotFoundError: If there is no such collection.
+
+        """
+        with self._database.read() as connection:
+            key = load_collection(connection, account_id, collection_id).key
+            return _owners(connection, key, face_ids)
 
     def face_vector(self, account_id: str, collection_id: str, face_id: str) -> NDArray[np.float32]:
         """Return the vector of one face.
@@ -159,11 +216,11 @@ class FaceStore(Repository):
             )
         if vector is None:
             raise NotFoundError("face", face_id)
-        return np.frombuffer(vector, _VECTOR_TYPE).astype(np.float32)
+        return vector_from_bytes(vector)
 
     def added_faces(self, key: int, *, after: int, up_to: int, limit: int) -> list[StoredFace]:
         """Return faces by sequence, those after ``after`` and not after ``up_to``."""
-        query = sa.select(*_METADATA, _faces.c.vector).where(
+        query = sa.select(*_OWN_METADATA, _faces.c.vector).where(
             _faces.c.collection_key == key,
             _faces.c.sequence > after,
             _faces.c.sequence <= up_to,
@@ -186,22 +243,41 @@ class FaceStore(Repository):
             return list(connection.scalars(query))
 
 
-_METADATA: list[sa.ColumnElement[Any]] = [
+_OWN_METADATA: list[sa.ColumnElement[Any]] = [
     column for column in _faces.c if column is not _faces.c.vector
 ]
+_METADATA: list[sa.ColumnElement[Any]] = [*_OWN_METADATA, _users.c.user_id]
+_IS_OF_FACE = sa.and_(
+    _user_faces.c.collection_key == _faces.c.collection_key,
+    _user_faces.c.sequence == _faces.c.sequence,
+)
+_IS_USER = _users.c.key == _user_faces.c.user_key
+_USED = _faces.join(_user_faces, _IS_OF_FACE).join(_users, _IS_USER)
+_MAYBE_USED = _faces.outerjoin(_user_faces, _IS_OF_FACE).outerjoin(_users, _IS_USER)
 
 
 def _known(connection: sa.Connection, key: int, face_ids: Sequence[str]) -> dict[str, Face]:
     known: dict[str, Face] = {}
     for ids in _chunks(face_ids):
-        rows = connection.execute(sa.select(*_METADATA).where(_among(key, ids)))
+        query = sa.select(*_METADATA).select_from(_MAYBE_USED).where(_among(key, ids))
+        rows = connection.execute(query)
         known.update((row.face_id, _face_from_row(row)) for row in rows)
     return known
 
 
-def _insert_faces(
+def _owners(connection: sa.Connection, key: int, face_ids: Sequence[str]) -> dict[str, str]:
+    owners: dict[str, str] = {}
+    for ids in _chunks(face_ids):
+        query = sa.select(_faces.c.face_id, _users.c.user_id).select_from(_USED)
+        rows = connection.execute(query.where(_among(key, ids)))
+        owners.update((row.face_id, row.user_id) for row in rows)
+    return owners
+
+
+def insert_faces(
     connection: sa.Connection, collection: sa.Row[Any], rows: list[dict[str, object]]
 ) -> None:
+    """Insert rows of :func:`face_row` that continue the numbering of a locked collection."""
     if collection.face_count + len(rows) > MAX_FACES:
         raise LimitError("faces of a collection", MAX_FACES)
     sizes = {len(_vector_of(row)) // _VECTOR_TYPE.itemsize for row in rows}
@@ -225,9 +301,10 @@ def _delete_known(connection: sa.Connection, key: int, face_ids: Sequence[str]) 
     return gone
 
 
-def _note_deletions(
+def note_deletions(
     connection: sa.Connection, collection: sa.Row[Any], sequences: list[int]
 ) -> None:
+    """Note that rows of a locked collection were deleted."""
     connection.execute(
         sa.insert(_deletions),
         [
@@ -282,6 +359,11 @@ def _chunks(face_ids: Sequence[str]) -> Iterator[Sequence[str]]:
         yield face_ids[start : start + _IDS_PER_QUERY]
 
 
+def vector_from_bytes(data: bytes) -> NDArray[np.float32]:
+    """Return a stored vector."""
+    return np.frombuffer(data, _VECTOR_TYPE).astype(np.float32)
+
+
 def _encode(vector: NDArray[np.float32]) -> bytes:
     if vector.ndim != 1 or not vector.size or not np.isfinite(vector).all():
         raise VectorError(f"a vector must be finite numbers in one row, got shape {vector.shape}")
@@ -294,7 +376,8 @@ def _vector_of(row: Mapping[str, object]) -> bytes:
     return vector
 
 
-def _face_row(key: int, sequence: int, face: Face, vector: bytes) -> dict[str, object]:
+def face_row(key: int, sequence: int, face: Face, vector: bytes) -> dict[str, object]:
+    """Return the row of a face that is added with the given revision of its collection."""
     # The API checks patterns; caches have rows of fixed size.
     assert len(face.face_id) <= 36, face.face_id
     assert len(face.image_id) <= 36, face.image_id
@@ -322,4 +405,5 @@ def _face_from_row(row: Any) -> Face:
         external_image_id=row.external_image_id,
         bounding_box=(row.box_left, row.box_top, row.box_width, row.box_height),
         confidence_percent=row.confidence_percent,
+        user_id=row._mapping.get(_users.c.user_id),  # noqa: SLF001  # public, in spite of its name
     )

@@ -29,9 +29,12 @@ __all__ = [
     "face_deletions",
     "faces",
     "metadata",
+    "request_tokens",
     "sessions",
     "stream_processors",
     "tags",
+    "user_faces",
+    "users",
     "video_streams",
 ]
 
@@ -120,6 +123,7 @@ collections = Table(
     Column("face_count", BigInteger, nullable=False),
     # Set by the first face.
     Column("vector_size", Integer),
+    Column("user_count", BigInteger, nullable=False, server_default=text("0")),
     UniqueConstraint("account_id", "collection_id"),
     sqlite_autoincrement=True,
 )
@@ -162,6 +166,65 @@ face_deletions = Table(
     Column("revision", BigInteger, primary_key=True, autoincrement=False),
     # Of the face that is gone.
     Column("sequence", BigInteger, nullable=False),
+)
+
+users = Table(
+    "users",
+    metadata,
+    # Lists go by it ("sorted by system generated primary key", ListUsers); never reused.
+    Column("key", _BIG_KEY, primary_key=True, autoincrement=True),
+    Column(
+        "collection_key",
+        BigInteger,
+        ForeignKey("collections.key", ondelete="CASCADE"),
+        nullable=False,
+    ),
+    Column("user_id", _name(128), nullable=False),
+    Column("created_at", Double, nullable=False),
+    Column("face_count", Integer, nullable=False),
+    # Of the user's vector in the collection's gallery; null without faces.
+    Column("vector_sequence", BigInteger),
+    UniqueConstraint("collection_key", "user_id"),
+    Index("ix_users_collection_key_key", "collection_key", "key"),
+    sqlite_autoincrement=True,
+)
+
+# A face belongs to one user at most; most faces of large collections to none.
+user_faces = Table(
+    "user_faces",
+    metadata,
+    Column("collection_key", BigInteger, primary_key=True, autoincrement=False),
+    # Of the face.
+    Column("sequence", BigInteger, primary_key=True, autoincrement=False),
+    Column("user_key", BigInteger, ForeignKey("users.key", ondelete="CASCADE"), nullable=False),
+    ForeignKeyConstraint(
+        ["collection_key", "sequence"],
+        ["faces.collection_key", "faces.sequence"],
+        ondelete="CASCADE",
+    ),
+    Index("ix_user_faces_user_key", "user_key"),
+)
+
+# What a request with a ClientRequestToken was answered.
+request_tokens = Table(
+    "request_tokens",
+    metadata,
+    Column("account_id", _name(12), primary_key=True),
+    Column("operation", _name(64), primary_key=True),
+    Column("token", _name(64), primary_key=True),
+    Column(
+        "collection_key",
+        BigInteger,
+        ForeignKey("collections.key", ondelete="CASCADE"),
+        nullable=False,
+    ),
+    # SHA-256 of the other members.
+    Column("fingerprint", String(64), nullable=False),
+    Column("answer", Text, nullable=False),
+    # By the database's clock.
+    Column("expires_at", Double, nullable=False),
+    Index("ix_request_tokens_collection_key", "collection_key"),
+    Index("ix_request_tokens_expires_at", "expires_at"),
 )
 
 video_streams = Table(

@@ -154,6 +154,16 @@ class SessionStore(Repository):
             sessions = [_session_from_row(row) for row in connection.execute(renew)]
         return {session.session_id: session for session in sessions}
 
+    def check_held(self, session_id: str, epoch: int) -> None:
+        """Make sure a session is still held.
+
+        Raises:
+            StaleEpochError: If it is not: it ended, or its stream processor was deleted.
+
+        """
+        if not self._any(_held(session_id, epoch)):
+            raise StaleEpochError(session_id, epoch)
+
     def release_session(self, session_id: str, epoch: int) -> None:
         """Give a session back unfinished: the next claim gets it at once.
 

@@ -15,6 +15,7 @@ from streamd.store import errors
         (errors.NameInUseError("collection", "people"), "collection 'people' already exists"),
         (errors.LimitError("stream processors", 3), "limit of 3 reached: stream processors"),
         (errors.StaleEpochError("s-1", 4), "session s-1 is no longer held with epoch 4"),
+        (errors.TokenMismatchError("t"), "token 't' belongs to another request"),
         (
             errors.VersionMismatchError("video stream", "cam", "v1"),
             "video stream 'cam' is not at version 'v1'",

@@ -82,8 +82,8 @@ def test_delete_says_which_faces_existed(store: Store) -> None:
     """Deleted faces are gone, others were not there; the count follows."""
     create_collection(store)
     store.add_faces(*PEOPLE, [make_face(n) for n in (1, 2, 3)])
-    assert store.delete_faces(*PEOPLE, ids(3, 9, 1, 1)) == ids(3, 1)
-    assert store.delete_faces(*PEOPLE, ids(3)) == []
+    assert store.delete_faces(*PEOPLE, ids(3, 9, 1, 1)).deleted == ids(3, 1)
+    assert store.delete_faces(*PEOPLE, ids(3)).deleted == []
     assert [f.face_id for f in store.list_faces(*PEOPLE, after=None, limit=9).faces] == ids(2)
     assert store.collection(*PEOPLE).face_count == 1
     with pytest.raises(NotFoundError) as missing:
@@ -97,7 +97,7 @@ def test_more_ids_than_a_statement_takes(store: Store) -> None:
     store.add_faces(*PEOPLE, [make_face(n) for n in range(1, 4097)])
     many = ids(*range(1, 4097))
     assert len(store.faces(*PEOPLE, many)) == 4096
-    assert store.delete_faces(*PEOPLE, many) == many
+    assert store.delete_faces(*PEOPLE, many).deleted == many
 
 
 @pytest.mark.parametrize(

@@ -30,8 +30,32 @@ def test_migrations_make_the_tables_of_the_schema(url: str) -> None:
     engine.dispose()
 
 
+def test_a_store_of_the_first_version_is_kept(url: str) -> None:
+    """A collection made before there were users has none, and may have some."""
+    store = Store(url, clock=ManualClock())
+    store.migrate()
+    engine = engine_of(url)
+    with engine.begin() as connection:
+        for table in ("request_tokens", "user_faces", "users"):
+            connection.exec_driver_sql(f"DROP TABLE {table}")
+        connection.exec_driver_sql("ALTER TABLE collections DROP COLUMN user_count")
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0001'")
+        connection.exec_driver_sql(
+            "INSERT INTO collections (account_id, collection_id, incarnation, arn, "
+            "face_model_version, created_at, revision, forgotten_revision, face_count) "
+            "VALUES ('111122223333', 'people', 'i', 'a', '1.0', 0, 0, 0, 0)"
+        )
+    engine.dispose()
+    store.migrate()
+    assert store.collection("111122223333", "people").user_count == 0
+    store.create_user("111122223333", "people", "ann")
+    assert store.collection("111122223333", "people").user_count == 1
+    store.close()
+
+
 def test_migrations_are_part_of_the_package() -> None:
     """Alembic finds its scripts where the package is installed."""
     migrations = resources.files("streamd.store") / "migrations"
     assert (migrations / "env.py").is_file()
     assert (migrations / "versions" / "0001_first_tables.py").is_file()
+    assert (migrations / "versions" / "0002_users.py").is_file()

@@ -1,9 +1,10 @@
-"""Random work against small models: two workers with leases and a clock that moves; faces."""
+"""Random work against small models: workers with leases and a clock that moves; faces; users."""
 
 from __future__ import annotations
 
 import shutil
 import tempfile
+import uuid
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,22 +15,27 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from streamd.lifecycle import Event, Status, TransitionError, next_status
-from streamd.resources import StartRequest
+from streamd.resources import FacesChange, RefusalReason, StartRequest
 from streamd.store import (
     LimitError,
     NameInUseError,
     NotFoundError,
+    RequestToken,
     StaleEpochError,
     Store,
+    TokenMismatchError,
     faces,
+    users,
     vectors,
 )
+from streamd.store.galleries import gallery_of
 from streamd.store.vectors import CollectionVectors
 from tests.support.clock import ManualClock
 from tests.support.store import ACCOUNT, create_collection, create_processor, make_face
 
 NAMES = st.sampled_from(["a", "b"])
 WORKERS = st.sampled_from(["w1", "w2"])
+FEW = st.lists(st.integers(1, 7), min_size=1, max_size=4)
 NUMBERS = st.lists(st.integers(1, 12), min_size=2, max_size=5)
 LEASE = 5.0
 MAX_SESSIONS = 1
@@ -261,7 +267,7 @@ class FaceMachine(StoreMachine):
     def delete_faces(self, numbers: list[int]) -> None:
         ids = [make_face(number)[0].face_id for number in numbers]
         expected = [n for n in dict.fromkeys(numbers) if n in self.numbers]
-        gone = self.store.delete_faces(*PEOPLE, ids)
+        gone = self.store.delete_faces(*PEOPLE, ids).deleted
         assert gone == [make_face(number)[0].face_id for number in expected]
         self.numbers = [number for number in self.numbers if number not in expected]
 
@@ -280,11 +286,202 @@ class FaceMachine(StoreMachine):
         assert self.store.collection(*PEOPLE).face_count == len(self.numbers)
 
 
+@dataclass(frozen=True)
+class Said:
+    """A request with a token, and what it was answered."""
+
+    user_id: str
+    numbers: tuple[int, ...]
+    answer: FacesChange
+
+
+class UserMachine(StoreMachine):
+    """Users of a collection with a few faces, tokens, and the cache of users' vectors."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        create_collection(self.store)
+        self.cache = CollectionVectors(self.store, self.directory / "cache", clock=self.clock)
+        self.users: dict[str, set[int]] = {}
+        self.faces = {1, 2, 3, 4, 5, 6}
+        self.said: dict[str, Said] = {}
+        self.store.add_faces(*PEOPLE, [make_face(number) for number in self.faces])
+
+    @initialize()
+    def begin(self) -> None:
+        self.create("a")
+        self.associate("a", [1, 2], threshold=0.0)
+
+    @rule(user_id=NAMES)
+    def create(self, user_id: str) -> None:
+        if user_id in self.users:
+            with pytest.raises(NameInUseError):
+                self.store.create_user(*PEOPLE, user_id)
+            return
+        self.store.create_user(*PEOPLE, user_id)
+        self.users[user_id] = set()
+
+    @rule(user_id=NAMES)
+    def delete(self, user_id: str) -> None:
+        if user_id not in self.users:
+            with pytest.raises(NotFoundError):
+                self.store.delete_user(*PEOPLE, user_id)
+            return
+        self.store.delete_user(*PEOPLE, user_id)
+        del self.users[user_id]
+
+    @rule(user_id=NAMES, numbers=FEW, threshold=st.sampled_from([0.0, 97.0, 100.0]))
+    def associate(self, user_id: str, numbers: list[int], threshold: float) -> None:
+        if user_id not in self.users:
+            with pytest.raises(NotFoundError):
+                self.ask(user_id, numbers, threshold, None)
+            return
+        own = self.users[user_id]
+        mean = sum(own) / len(own) if own else None
+        taken, refused = [], []
+        for number in dict.fromkeys(numbers):
+            owner = self.owner(number)
+            # Faces differ by their number in each of four dimensions: 2 % for each.
+            percent = 100.0 if mean is None else 100.0 - 2 * abs(number - mean)
+            if owner == user_id:
+                continue
+            if number not in self.faces:
+                refused.append((number, RefusalReason.FACE_NOT_FOUND))
+            elif owner is not None:
+                refused.append((number, RefusalReason.ASSOCIATED_TO_A_DIFFERENT_USER))
+            elif percent < threshold - 1e-4:
+                refused.append((number, RefusalReason.LOW_MATCH_CONFIDENCE))
+            else:
+                taken.append(number)
+        room = users.MAX_FACES_OF_USER - len(own)
+        if taken and room <= 0:
+            with pytest.raises(LimitError):
+                self.ask(user_id, numbers, threshold, None)
+            return
+        change = self.ask(user_id, numbers, threshold, None)
+        assert list(change.changed) == [face_id_of(number) for number in taken[:room]]
+        told = [(refusal.face_id, refusal.reason) for refusal in change.refused]
+        expected = [(face_id_of(number), reason) for number, reason in refused]
+        full = [(face_id_of(number), None) for number in taken[room:]]
+        assert sorted(told, key=str) == sorted([*expected, *full], key=str)
+        own.update(taken[:room])
+
+    @rule(user_id=NAMES, numbers=FEW)
+    def disassociate(self, user_id: str, numbers: list[int]) -> None:
+        ids = [face_id_of(number) for number in numbers]
+        if user_id not in self.users:
+            with pytest.raises(NotFoundError):
+                self.store.disassociate_faces(*PEOPLE, user_id, ids)
+            return
+        own = self.users[user_id]
+        change = self.store.disassociate_faces(*PEOPLE, user_id, ids)
+        gone = [number for number in dict.fromkeys(numbers) if number in own]
+        assert list(change.changed) == [face_id_of(number) for number in gone]
+        own.difference_update(gone)
+        assert change.user.face_count == len(own)
+
+    @rule(user_id=NAMES, numbers=FEW, name=st.sampled_from(["t1", "t2"]))
+    def ask_with_a_token(self, user_id: str, numbers: list[int], name: str) -> None:
+        said = self.said.get(name)
+        request = RequestToken(
+            operation="AssociateFaces", token=name, fingerprint=f"{user_id} {numbers}"
+        )
+        if said is None:
+            if user_id not in self.users:
+                return
+            before = {user: set(own) for user, own in self.users.items()}
+            try:
+                answer = self.ask(user_id, numbers, 0.0, request)
+            except LimitError:
+                assert self.users == before
+                return
+            self.users[user_id].update(number_of(face_id) for face_id in answer.changed)
+            self.said[name] = Said(user_id, tuple(numbers), answer)
+        elif (said.user_id, list(said.numbers)) == (user_id, numbers):
+            assert self.ask(user_id, numbers, 0.0, request) == said.answer
+        else:
+            with pytest.raises(TokenMismatchError):
+                self.ask(user_id, numbers, 0.0, request)
+
+    @rule(numbers=FEW)
+    def delete_faces(self, numbers: list[int]) -> None:
+        ids = [face_id_of(number) for number in numbers]
+        outcome = self.store.delete_faces(*PEOPLE, ids)
+        held = {face_id_of(n): owner for n in numbers if (owner := self.owner(n)) is not None}
+        assert outcome.associated == held
+        gone = [n for n in dict.fromkeys(numbers) if n in self.faces and self.owner(n) is None]
+        assert outcome.deleted == [face_id_of(number) for number in gone]
+        self.faces.difference_update(gone)
+
+    @rule(numbers=FEW)
+    def add_faces(self, numbers: list[int]) -> None:
+        for face, _ in self.store.add_faces(*PEOPLE, [make_face(number) for number in numbers]):
+            assert face.user_id == self.owner(number_of(face.face_id))
+        self.faces.update(numbers)
+
+    @rule()
+    def forget_tokens(self) -> None:
+        self.clock.advance(8 * 3600)
+        self.said.clear()
+
+    @rule()
+    def look_at_vectors(self) -> None:
+        if not any(self.users.values()):
+            return  # there may be no gallery yet
+        gallery = gallery_of(self.store.collection(*PEOPLE))
+        snapshot = self.cache.snapshot(*gallery, fresh=True)
+        found: dict[str, float] = {}
+        for row in range(len(snapshot.vectors)):
+            face = snapshot.face(row)
+            if face is not None:
+                assert face.external_image_id is not None
+                assert face.external_image_id not in found
+                found[face.external_image_id] = float(snapshot.vectors[row][0])
+        means = {user: sum(own) / len(own) for user, own in self.users.items() if own}
+        assert found == pytest.approx(means)
+
+    @invariant()
+    def store_is_as_the_model(self) -> None:
+        listed = self.store.list_users(*PEOPLE, after=None, limit=9).users
+        assert [user.user_id for user in listed] == list(self.users)
+        assert [user.face_count for user in listed] == [len(own) for own in self.users.values()]
+        faces = self.store.list_faces(*PEOPLE, after=None, limit=99).faces
+        assert {number_of(face.face_id): face.user_id for face in faces} == {
+            number: self.owner(number) for number in self.faces
+        }
+        collection = self.store.collection(*PEOPLE)
+        assert (collection.user_count, collection.face_count) == (len(self.users), len(self.faces))
+
+    def ask(
+        self, user_id: str, numbers: list[int], threshold: float, request: RequestToken | None
+    ) -> FacesChange:
+        return self.store.associate_faces(
+            *PEOPLE,
+            user_id,
+            [face_id_of(number) for number in numbers],
+            similarity_percent=lambda distance: max(0.0, 100.0 - distance),
+            threshold_percent=threshold,
+            request=request,
+        )
+
+    def owner(self, number: int) -> str | None:
+        return next((user for user, own in self.users.items() if number in own), None)
+
+
+def face_id_of(number: int) -> str:
+    return make_face(number)[0].face_id
+
+
+def number_of(face_id: str) -> int:
+    return uuid.UUID(face_id).int
+
+
 @pytest.fixture(autouse=True)
 def _small_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
     # So that steps, compaction and forgetting happen within a few faces.
     monkeypatch.setattr(vectors, "FACES_AT_ONCE", 3)
     monkeypatch.setattr(faces, "REMEMBERED_CHANGES", 3)
+    monkeypatch.setattr(users, "MAX_FACES_OF_USER", 3)
 
 
 SETTINGS = settings(
@@ -297,3 +494,5 @@ TestSessions = SessionMachine.TestCase
 TestSessions.settings = SETTINGS
 TestFaces = FaceMachine.TestCase
 TestFaces.settings = SETTINGS
+TestUsers = UserMachine.TestCase
+TestUsers.settings = SETTINGS
