@@ -23,9 +23,17 @@ class Intake(Generic[T]):
     runs in a few jobs a second instead of one for every frame.
     """
 
-    def __init__(self, *, max_bytes: int) -> None:
+    def __init__(self, *, max_bytes: int, max_batch: int = 32) -> None:
+        """Create an empty buffer.
+
+        Args:
+            max_bytes: What may wait.
+            max_batch: Items of one batch; a backlog must not keep a thread from other streams.
+
+        """
         self._max_bytes = max_bytes
-        self._items: deque[T] = deque()
+        self._max_batch = max_batch
+        self._items: deque[tuple[T, int]] = deque()
         self._bytes = 0
         self._urgent = False
         self._closed = False
@@ -42,19 +50,23 @@ class Intake(Generic[T]):
             await self._changed.wait_for(lambda: self._has_room or self._closed)
             if self._closed:
                 return
-            self._items.append(item)
+            self._items.append((item, size_bytes))
             self._bytes += size_bytes
             self._urgent = self._urgent or urgent
             if self._is_ready:
                 self._changed.notify_all()
 
     async def take(self) -> list[T]:
-        """Return the next batch, all that is buffered; empty once closed and drained."""
+        """Return the next batch, oldest first; empty once closed and drained."""
         async with self._changed:
             await self._changed.wait_for(lambda: self._is_ready)
-            batch = list(self._items)
-            self._clear()
-            return batch
+            count = min(len(self._items), self._max_batch)
+            taken = [self._items.popleft() for _ in range(count)]
+            self._bytes -= sum(size for _, size in taken)
+            # What is left of a batch is as urgent as the batch was.
+            self._urgent = bool(self._items)
+            self._changed.notify_all()
+            return [item for item, _ in taken]
 
     async def close(self) -> None:
         """No more items will come; what is buffered can still be taken."""

@@ -39,6 +39,8 @@ DELIVER_AT_STOP_SECONDS = 15.0
 DELIVER_AT_FAILURE_SECONDS = 5.0
 INFORM_SECONDS = 2.0
 NO_MEDIA_NOTICE_SECONDS = 10.0
+CALL_AGAIN_AT_ONCE_SECONDS = 1.0
+CALL_AGAIN_SECONDS = 0.1
 
 
 class _Outcome(enum.Enum):
@@ -63,6 +65,7 @@ class SessionRunner:
         self._failure = ""
         self._is_label = isinstance(claim.processor.definition.settings, ConnectedHomeSettings)
         self._opened = False
+        self._is_over = False
         self._delivered: str | None = None
         self._checkpointed: str | None = None
         # What DescribeStreamProcessor should say, the gravest first, and what it says.
@@ -84,11 +87,13 @@ class SessionRunner:
         """End so that another process can go on at once."""
         self._end(_Outcome.DRAINED)
 
-    def lose(self) -> None:
-        """End without writing: the lease is gone."""
+    def lose(self) -> bool:
+        """End without writing: the lease is gone; returns whether that is news."""
+        is_news = not self._is_over and self._outcome is not _Outcome.LOST
         # Overrides an end in progress, whose writes would be refused anyway.
         self._outcome = _Outcome.LOST
         self._ending.set()
+        return is_news
 
     async def run(self) -> None:
         """Run to the end and report it."""
@@ -142,7 +147,7 @@ class SessionRunner:
         try:
             while self._outcome is None and (batch := await intake.take()):
                 # Results already made come first: no new ones while the outbox is full.
-                await delivery.wait_for_room()
+                await self._until_room(delivery)
                 if await self._parts.engine.run(chain.process, batch):
                     self._end(_Outcome.ENDED)
             self._end(_Outcome.ENDED)
@@ -153,6 +158,17 @@ class SessionRunner:
         for result in results:
             if isinstance(result, BaseException) and not isinstance(result, asyncio.CancelledError):
                 raise result
+
+    async def _until_room(self, delivery: Delivery) -> None:
+        """Wait while the outbox is full; a stop does not wait for a dead sink."""
+        room = asyncio.create_task(delivery.wait_for_room(), name="room")
+        ending = asyncio.create_task(self._ending.wait(), name="ending")
+        try:
+            await asyncio.wait({room, ending}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            room.cancel()
+            ending.cancel()
+            await asyncio.gather(room, ending, return_exceptions=True)
 
     async def _stop_reading(self, reader: asyncio.Task[None], intake: Intake[Arrival]) -> None:
         await self._ending.wait()
@@ -184,6 +200,7 @@ class SessionRunner:
         idle_seconds = self._parts.settings.analysis.session_idle_seconds
         media_at = loop.time()
         while True:
+            called_at = loop.time()
             limit = idle_seconds if self._is_label else None
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(limit) as deadline:
@@ -215,7 +232,10 @@ class SessionRunner:
                 stream = stream_name_of(self._processor.definition.input_arn)
                 self._silence = f"No media is arriving on stream {stream}; waiting for it"
             metrics.source_reconnects.labels(name).inc()
-            await asyncio.sleep(backoff.next_delay())
+            # An answer that was open for a while ended because nothing came: ask again at
+            # once, or the camera's first pictures wait for nothing.
+            lasted = loop.time() - called_at > CALL_AGAIN_AT_ONCE_SECONDS
+            await asyncio.sleep(CALL_AGAIN_SECONDS if lasted else backoff.next_delay())
 
     def _note_end(self, ended: ReadEnded) -> None:
         if ended.damaged:
@@ -298,6 +318,7 @@ class SessionRunner:
                 self._session.session_id, self._session.epoch, event, status_message=message
             )
         )
+        self._is_over = event is not Event.INPUT_OPENED
         if after is not before:
             self._parts.metrics.status_changes.labels(before, after).inc()
             logger.info(

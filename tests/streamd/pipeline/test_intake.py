@@ -46,6 +46,15 @@ async def test_item_larger_than_the_bound_passes() -> None:
     assert await intake.take() == [1]
 
 
+async def test_backlog_comes_in_pieces() -> None:
+    """A batch has a bound; the rest follows at once, in order."""
+    intake: Intake[int] = Intake(max_bytes=100, max_batch=2)
+    for number in range(5):
+        await intake.put(number, size_bytes=1, urgent=True)
+    assert [await intake.take() for _ in range(3)] == [[0, 1], [2, 3], [4]]
+    assert intake.buffered_bytes == 0
+
+
 async def test_closing_hands_out_the_rest_then_nothing() -> None:
     """After close the rest is taken, then an empty batch says the end."""
     intake: Intake[int] = Intake(max_bytes=10)
