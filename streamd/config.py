@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic import Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -21,6 +21,18 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from streamd.config_outputs import (
+    KafkaSettings,
+    KinesisSettings,
+    OutboxSettings,
+    OutputsSettings,
+    PositiveFloat,
+    PositiveInt,
+    S3Settings,
+    Section,
+    SnsSettings,
+    WebhookSettings,
+)
 from streamd.errors import ConfigError
 
 __all__ = [
@@ -41,21 +53,16 @@ __all__ = [
     "Settings",
     "SnsSettings",
     "StoreSettings",
+    "WebhookSettings",
     "dump_settings",
     "load_settings",
     "parse_dump",
 ]
 
 ENV_PREFIX = "STREAMD_"
-PositiveInt = Annotated[int, Field(ge=1)]
-PositiveFloat = Annotated[float, Field(gt=0)]
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
-
-
-class ServerSettings(_Section):
+class ServerSettings(Section):
     """``[server]``: where the daemon listens and what it may use."""
 
     listen: str = "127.0.0.1:8700"
@@ -104,14 +111,14 @@ class ServerSettings(_Section):
         return self
 
 
-class Credential(_Section):
+class Credential(Section):
     """One access key."""
 
     access_key_id: str = Field(min_length=4, max_length=128)
     secret_access_key: SecretStr
 
 
-class AuthSettings(_Section):
+class AuthSettings(Section):
     """``[auth]``: who may call."""
 
     mode: Literal["none", "sigv4"] = "none"
@@ -126,14 +133,14 @@ class AuthSettings(_Section):
         return self
 
 
-class AwsSettings(_Section):
+class AwsSettings(Section):
     """``[aws]``: the region and account the daemon answers for."""
 
     region: str = Field("us-east-1", pattern=r"^[a-z]{2}(-[a-z0-9]+)+$")
     account_id: str = Field("000000000000", pattern=r"^\d{12}$")
 
 
-class LimitsSettings(_Section):
+class LimitsSettings(Section):
     """``[limits]``: AWS's quotas, per account; the defaults are AWS's values."""
 
     stream_processors: PositiveInt = 10_000
@@ -144,7 +151,7 @@ class LimitsSettings(_Section):
     """Label detections that may run at once (AWS's value of its largest Regions)."""
 
 
-class StoreSettings(_Section):
+class StoreSettings(Section):
     """``[store]``: where resources are kept."""
 
     url: str | None = None
@@ -153,7 +160,7 @@ class StoreSettings(_Section):
     """A worker that is silent this long loses its sessions."""
 
 
-class KinesisVideoSettings(_Section):
+class KinesisVideoSettings(Section):
     """``[kinesis_video]``: where video comes from, and the embedded endpoint."""
 
     endpoint_url: str = "embedded"
@@ -168,60 +175,7 @@ class KinesisVideoSettings(_Section):
     """PutMedia and GetMedia end after this time, as AWS's do."""
 
 
-class OutputsSettings(_Section):
-    """``[outputs]``: what stands for Kinesis Data Streams, S3 and SNS."""
-
-    kinesis: Literal["local", "kafka", "kinesis"] = "local"
-    s3: Literal["local", "s3"] = "local"
-    sns: Literal["local", "kafka", "sns"] = "local"
-
-
-class KafkaSettings(_Section):
-    """``[kafka]``: the broker results go to."""
-
-    bootstrap_servers: str = "localhost:9092"
-    topic_template: str = "{stream}"
-    """Kafka topic of a Kinesis data stream named ``{stream}``."""
-    sns_topic_template: str = "{topic}"
-    """Kafka topic of an SNS topic named ``{topic}``."""
-    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
-    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "PLAIN"
-    sasl_username: str | None = None
-    sasl_password: SecretStr | None = None
-    ssl_cafile: Path | None = None
-    ssl_certfile: Path | None = None
-    ssl_keyfile: Path | None = None
-    compression_type: Literal["none", "gzip"] = "none"
-    max_record_bytes: PositiveInt = 1024 * 1024
-    delivery_timeout_seconds: PositiveFloat = 30.0
-
-
-class _AwsEndpoint(_Section):
-    endpoint_url: str | None = None
-    """``None``: AWS itself."""
-    region: str | None = None
-    """``None``: ``aws.region``."""
-    access_key_id: str | None = None
-    """``None``: boto3's own chain."""
-    secret_access_key: SecretStr | None = None
-
-
-class KinesisSettings(_AwsEndpoint):
-    """``[kinesis]``: Kinesis Data Streams."""
-
-
-class S3Settings(_AwsEndpoint):
-    """``[s3]``: the object store for label detection results and S3 images."""
-
-    checksums: Literal["when_supported", "when_required"] = "when_required"
-    """``when_required`` suits stores that do not know AWS's newer checksum headers."""
-
-
-class SnsSettings(_AwsEndpoint):
-    """``[sns]``: notifications."""
-
-
-class AnalysisSettings(_Section):
+class AnalysisSettings(Section):
     """``[analysis]``: how much of the video is looked at, and how."""
 
     fps: Annotated[float, Field(gt=0, le=60)] = 5.0
@@ -237,7 +191,7 @@ class AnalysisSettings(_Section):
     """A label session ends when its stream brings nothing for this long."""
 
 
-class ModelsSettings(_Section):
+class ModelsSettings(Section):
     """``[models]``: networks."""
 
     dir: Path | None = None
@@ -252,14 +206,7 @@ class ModelsSettings(_Section):
     """ONNX Runtime execution providers in order: ``cuda``, ``cpu``."""
 
 
-class OutboxSettings(_Section):
-    """``[outbox]``: results on their way to a sink."""
-
-    max_bytes: PositiveInt = 256 * 1024 * 1024
-    """Per stream processor; when full, intake waits."""
-
-
-class CameraSettings(_Section):
+class CameraSettings(Section):
     """``[cameras.NAME]``: a camera relayed into the video stream NAME."""
 
     url: SecretStr
@@ -300,6 +247,7 @@ class Settings(BaseSettings):
     kinesis: KinesisSettings = KinesisSettings()
     s3: S3Settings = S3Settings()
     sns: SnsSettings = SnsSettings()
+    webhook: WebhookSettings = WebhookSettings()
     analysis: AnalysisSettings = AnalysisSettings()
     models: ModelsSettings = ModelsSettings()
     outbox: OutboxSettings = OutboxSettings()
@@ -340,6 +288,10 @@ class Settings(BaseSettings):
             raise ValueError(
                 f"'server.listen' is {self.server.listen}, which others can reach: set "
                 "'auth.mode' to sigv4 with 'auth.credentials', or accept the risk with --insecure"
+            )
+        if self.outputs.sns == "webhook" and not (self.webhook.url and self.webhook.secret):
+            raise ValueError(
+                "'webhook.url' and 'webhook.secret' are needed when 'outputs.sns' is webhook"
             )
         return self
 
