@@ -6,6 +6,7 @@ import functools
 from collections.abc import Callable, Mapping
 
 from processors.faces.analyzer import FaceAnalyzer
+from streamd.api.caller import Caller
 from streamd.api.handlers import Handler, Output, Params, RunBlocking
 from streamd.api.pagination import read_token, write_token
 from streamd.api.refusals import (
@@ -55,18 +56,18 @@ class Collections:
             "DeleteCollection": self.delete,
         }
 
-    async def create(self, params: Params) -> Output:
+    async def create(self, caller: Caller, params: Params) -> Output:
         """Create a collection, pinned to the face model in use now."""
         collection_id: str = params["CollectionId"]
         with model_problems():
             version: str = await self._run_analysis(lambda: self._analyzer().model_version)
         create = functools.partial(
             self._store.create_collection,
-            account_id=self._aws.account_id,
+            account_id=caller.account_id,
             collection_id=collection_id,
             arn=collection_arn(
                 region=self._aws.region,
-                account_id=self._aws.account_id,
+                account_id=caller.account_id,
                 collection_id=collection_id,
             ),
             face_model_version=version,
@@ -84,11 +85,11 @@ class Collections:
             "FaceModelVersion": collection.face_model_version,
         }
 
-    async def describe(self, params: Params) -> Output:
+    async def describe(self, caller: Caller, params: Params) -> Output:
         """Describe a collection. Users are not served yet, so there are none."""
         with collection_must_exist(params["CollectionId"]):
             collection = await self._run_blocking(
-                self._store.collection, self._aws.account_id, params["CollectionId"]
+                self._store.collection, caller.account_id, params["CollectionId"]
             )
         return {
             "FaceCount": collection.face_count,
@@ -98,13 +99,13 @@ class Collections:
             "CreationTimestamp": collection.created_at,
         }
 
-    async def list(self, params: Params) -> Output:
+    async def list(self, caller: Caller, params: Params) -> Output:
         """List collections in order of their ids."""
         after = read_token("ListCollections", params.get("NextToken"))
         size = page_size(params)
         found = await self._run_blocking(
             functools.partial(
-                self._store.list_collections, self._aws.account_id, after=after, limit=size + 1
+                self._store.list_collections, caller.account_id, after=after, limit=size + 1
             )
         )
         page = found[:size]
@@ -115,11 +116,11 @@ class Collections:
             "NextToken": write_token("ListCollections", page[-1].collection_id) if more else None,
         }
 
-    async def delete(self, params: Params) -> Output:
+    async def delete(self, caller: Caller, params: Params) -> Output:
         """Delete a collection with its faces and tags."""
         with collection_must_exist(params["CollectionId"]):
             await self._run_blocking(
-                self._store.delete_collection, self._aws.account_id, params["CollectionId"]
+                self._store.delete_collection, caller.account_id, params["CollectionId"]
             )
         # Vectors are biometric data: off the disk now, not when a reader notices.
         await self._run_blocking(self._forget_deleted)

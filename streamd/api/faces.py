@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from processors.faces.analyzer import FaceAnalyzer
 from processors.results import DetectedFace
+from streamd.api.caller import Caller
 from streamd.api.collections import page_size
 from streamd.api.face_convert import (
     box_to_wire,
@@ -37,7 +38,6 @@ from streamd.api.refusals import (
     model_problems,
     no_faces,
 )
-from streamd.config import AwsSettings
 from streamd.pipeline.collection_search import CollectionSearch
 from streamd.resources import DEFAULT_FACE_MATCH_THRESHOLD_PERCENT, Collection, Face
 from streamd.store import DeletedFaces, Store
@@ -66,7 +66,6 @@ class Faces:
         self,
         *,
         store: Store,
-        aws: AwsSettings,
         images: ImageReader,
         search: CollectionSearch,
         analyzer: Callable[[], FaceAnalyzer],
@@ -74,7 +73,6 @@ class Faces:
         run_analysis: RunBlocking,
     ) -> None:
         self._store = store
-        self._account_id = aws.account_id
         self._images = images
         self._search = search
         self._analyzer = analyzer
@@ -91,9 +89,9 @@ class Faces:
             "SearchFacesByImage": self.search_by_image,
         }
 
-    async def index(self, params: Params) -> Output:
+    async def index(self, caller: Caller, params: Params) -> Output:
         """Store the faces of an image; a repeat answers with the faces that are there."""
-        collection = await self._collection(params["CollectionId"])
+        collection = await self._collection(caller, params["CollectionId"])
         analyzer = await self._analyzer_for(collection)
         image = await self._images.read(params["Image"])
         analysis: _Analysis = await self._run_analysis(
@@ -121,9 +119,9 @@ class Faces:
             ],
         }
 
-    async def list(self, params: Params) -> Output:
+    async def list(self, caller: Caller, params: Params) -> Output:
         """List faces in the order they were added, or those of FaceIds in that order."""
-        collection = await self._collection(params["CollectionId"])
+        collection = await self._collection(caller, params["CollectionId"])
         scope = f"ListFaces {collection.collection_id}"
         token = read_token(scope, params.get("NextToken"))
         after = None if token is None else int(token)
@@ -138,7 +136,7 @@ class Faces:
                 page = await self._run_blocking(
                     functools.partial(
                         self._store.list_faces,
-                        self._account_id,
+                        collection.account_id,
                         collection.collection_id,
                         after=after,
                         limit=page_size(params),
@@ -152,12 +150,12 @@ class Faces:
             "FaceModelVersion": version,
         }
 
-    async def delete(self, params: Params) -> Output:
+    async def delete(self, caller: Caller, params: Params) -> Output:
         """Delete faces; those that are not there are told apart, and no error."""
         face_ids: list[str] = params["FaceIds"]
         with collection_must_exist(params["CollectionId"]):
             outcome: DeletedFaces = await self._run_blocking(
-                self._store.delete_faces, self._account_id, params["CollectionId"], face_ids
+                self._store.delete_faces, caller.account_id, params["CollectionId"], face_ids
             )
         gone = frozenset(outcome.deleted)
         return {
@@ -169,14 +167,14 @@ class Faces:
             ],
         }
 
-    async def search_by_face(self, params: Params) -> Output:
+    async def search_by_face(self, caller: Caller, params: Params) -> Output:
         """Find faces like a stored one, which is not among its own matches."""
-        collection = await self._collection(params["CollectionId"])
+        collection = await self._collection(caller, params["CollectionId"])
         analyzer = await self._analyzer_for(collection)
         face_id: str = params["FaceId"]
         try:
             vector = await self._run_blocking(
-                self._store.face_vector, self._account_id, collection.collection_id, face_id
+                self._store.face_vector, collection.account_id, collection.collection_id, face_id
             )
         except NotFoundError as error:
             if error.kind == "face":
@@ -189,9 +187,9 @@ class Faces:
             "FaceModelVersion": collection.face_model_version,
         }
 
-    async def search_by_image(self, params: Params) -> Output:
+    async def search_by_image(self, caller: Caller, params: Params) -> Output:
         """Find faces like the largest one of an image."""
-        collection = await self._collection(params["CollectionId"])
+        collection = await self._collection(caller, params["CollectionId"])
         analyzer = await self._analyzer_for(collection)
         image = await self._images.read(params["Image"])
         analysis: _Analysis = await self._run_analysis(
@@ -214,10 +212,10 @@ class Faces:
             "FaceModelVersion": collection.face_model_version,
         }
 
-    async def _collection(self, collection_id: str) -> Collection:
+    async def _collection(self, caller: Caller, collection_id: str) -> Collection:
         with collection_must_exist(collection_id):
             collection: Collection = await self._run_blocking(
-                self._store.collection, self._account_id, collection_id
+                self._store.collection, caller.account_id, collection_id
             )
         return collection
 
@@ -255,7 +253,7 @@ class Faces:
             with collection_must_exist(collection.collection_id):
                 stored = await self._run_blocking(
                     self._store.add_faces,
-                    self._account_id,
+                    collection.account_id,
                     collection.collection_id,
                     list(zip(faces, analysis.vectors, strict=True)),
                 )
@@ -268,7 +266,10 @@ class Faces:
     ) -> tuple[Sequence[Face], int | None]:
         with collection_must_exist(collection.collection_id):
             found: Sequence[Face] = await self._run_blocking(
-                self._store.faces, self._account_id, collection.collection_id, params["FaceIds"]
+                self._store.faces,
+                collection.account_id,
+                collection.collection_id,
+                params["FaceIds"],
             )
         end = start + page_size(params)
         return found[start:end], end if end < len(found) else None
@@ -287,7 +288,7 @@ class Faces:
             [found] = await self._run_analysis(
                 functools.partial(
                     self._search.search,
-                    self._account_id,
+                    collection.account_id,
                     collection.collection_id,
                     vector[np.newaxis, :],
                     limit=limit + (but_not is not None),

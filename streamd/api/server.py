@@ -14,10 +14,13 @@ from collections.abc import Callable, Mapping
 from aiohttp import web
 
 from processors.faces.analyzer import FaceAnalyzer
+from processors.labels import LabelAnalyzer
+from streamd.api.caller import Caller
 from streamd.api.collections import Collections
 from streamd.api.faces import Faces
 from streamd.api.handlers import Handler, RunBlocking
 from streamd.api.images import ImageReader, ObjectReader
+from streamd.api.labels import Labels
 from streamd.api.refusals import image_too_large, not_supported
 from streamd.api.stream_processors import MissingLabels, StreamProcessors
 from streamd.api.tags import Tags
@@ -30,7 +33,7 @@ from streamd.protocol.aws_json import TARGET_HEADER, AwsJson
 from streamd.protocol.errors import ConstraintError, ServiceError, internal_error_code
 from streamd.protocol.serialize import Answer
 from streamd.protocol.service import Operation
-from streamd.protocol.sigv4 import read_body, to_response
+from streamd.protocol.sigv4 import ACCESS_KEY_ID, ACCOUNT_ID, read_body, to_response
 from streamd.store import Store
 from streamd.store.errors import StoreUnavailableError
 
@@ -51,6 +54,7 @@ class RekognitionApi:
         scheduler: What stream processors are started and stopped through.
         search: Matching in collections.
         analyzer: Returns the face analyzer, loading it at the first call (blocking).
+        labels: Returns the label analyzer, loading it at the first call (blocking).
         objects: Where S3 images come from.
         aws: Region and account to answer for.
         metrics: Requests and their times are counted here.
@@ -68,6 +72,7 @@ class RekognitionApi:
         scheduler: StreamProcessorScheduler,
         search: CollectionSearch,
         analyzer: Callable[[], FaceAnalyzer],
+        labels: Callable[[], LabelAnalyzer],
         objects: ObjectReader,
         aws: AwsSettings,
         metrics: Metrics,
@@ -79,6 +84,7 @@ class RekognitionApi:
         self._codec = AwsJson(SERVICE)
         self._metrics = metrics
         self._clock = clock
+        self._account_id = aws.account_id
         self._run_blocking = run_blocking
         images = ImageReader(objects=objects, run_blocking=run_blocking, run_analysis=run_analysis)
         self._handlers: Mapping[str, Handler] = {
@@ -98,13 +104,13 @@ class RekognitionApi:
             ).operations(),
             **Faces(
                 store=store,
-                aws=aws,
                 images=images,
                 search=search,
                 analyzer=analyzer,
                 run_blocking=run_blocking,
                 run_analysis=run_analysis,
             ).operations(),
+            **Labels(images=images, analyzer=labels, run_analysis=run_analysis).operations(),
             **Tags(store=store, run_blocking=run_blocking).operations(),
         }
 
@@ -121,7 +127,7 @@ class RekognitionApi:
         code = "200"
         try:
             operation = self._codec.operation_for(request.headers.get(TARGET_HEADER))
-            answer = await self._answer(operation, request, request_id)
+            answer = await self._answer(operation, request, self._caller(request, request_id))
         except ServiceError as error:
             code = error.code
             answer = self._codec.error(error, request_id=request_id)
@@ -146,7 +152,15 @@ class RekognitionApi:
         self._metrics.api_seconds.labels(SERVICE, name).observe(self._clock.monotonic() - started)
         return to_response(answer)
 
-    async def _answer(self, operation: Operation, request: web.Request, request_id: str) -> Answer:
+    def _caller(self, request: web.Request, request_id: str) -> Caller:
+        """Return who calls; where nobody signs, everybody is the daemon's own account."""
+        return Caller(
+            account_id=request.get(ACCOUNT_ID, self._account_id),
+            access_key_id=request.get(ACCESS_KEY_ID),
+            request_id=request_id,
+        )
+
+    async def _answer(self, operation: Operation, request: web.Request, caller: Caller) -> Answer:
         handler = self._handlers.get(operation.name)
         if handler is None:
             raise not_supported(operation.name)
@@ -158,7 +172,8 @@ class RekognitionApi:
                 params = self._codec.parse(operation, body)
         except ConstraintError as error:
             raise _refined(error) from None
-        return self._codec.answer(operation, await handler(params), request_id=request_id)
+        output = await handler(caller, params)
+        return self._codec.answer(operation, output, request_id=caller.request_id)
 
     def _internal_error(self, request_id: str) -> tuple[Answer, str]:
         code = internal_error_code(self._codec.service)

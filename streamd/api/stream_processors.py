@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
+from streamd.api.caller import Caller
 from streamd.api.convert import (
     change_from_wire,
     definition_from_wire,
@@ -67,7 +68,6 @@ class StreamProcessors:
     ) -> None:
         self._scheduler = scheduler
         self._aws = aws
-        self._account_id = aws.account_id
         self._run_analysis = run_analysis
         self._missing_labels = missing_labels
 
@@ -83,16 +83,16 @@ class StreamProcessors:
             "DeleteStreamProcessor": self.delete,
         }
 
-    async def create(self, params: Params) -> Output:
+    async def create(self, caller: Caller, params: Params) -> Output:
         """Create a stream processor, STOPPED."""
         name: str = params["Name"]
         definition = definition_from_wire(params)
         try:
             processor = await self._scheduler.create(
-                account_id=self._account_id,
+                account_id=caller.account_id,
                 name=name,
                 arn=stream_processor_arn(
-                    region=self._aws.region, account_id=self._account_id, name=name
+                    region=self._aws.region, account_id=caller.account_id, name=name
                 ),
                 definition=definition,
                 tags=params.get("Tags", {}),
@@ -105,18 +105,18 @@ class StreamProcessors:
             raise (tag_quota if is_tags else processor_limit)(error.limit) from error
         return {"StreamProcessorArn": processor.arn}
 
-    async def describe(self, params: Params) -> Output:
+    async def describe(self, caller: Caller, params: Params) -> Output:
         """Describe a stream processor."""
         with _refusals(params["Name"], resource_in_use):
             return processor_to_wire(
-                await self._scheduler.describe(self._account_id, params["Name"])
+                await self._scheduler.describe(caller.account_id, params["Name"])
             )
 
-    async def list(self, params: Params) -> Output:
+    async def list(self, caller: Caller, params: Params) -> Output:
         """List stream processors in order of their names."""
         after = read_token("ListStreamProcessors", params.get("NextToken"))
         size = min(params.get("MaxResults", MAX_PAGE_SIZE), MAX_PAGE_SIZE)
-        found = await self._scheduler.list(self._account_id, after=after, limit=size + 1)
+        found = await self._scheduler.list(caller.account_id, after=after, limit=size + 1)
         page = found[:size]
         more = len(found) > size
         return {
@@ -126,39 +126,39 @@ class StreamProcessors:
             "NextToken": write_token("ListStreamProcessors", page[-1].name) if more else None,
         }
 
-    async def start(self, params: Params) -> Output:
+    async def start(self, caller: Caller, params: Params) -> Output:
         """Start a stream processor; what it cannot open shows later as FAILED."""
         name = params["Name"]
         with _refusals(name, resource_in_use):
-            processor = await self._scheduler.describe(self._account_id, name)
+            processor = await self._scheduler.describe(caller.account_id, name)
             start = start_from_wire(params, processor.definition)
             if processor.status in {Status.STOPPED, Status.FAILED}:
                 await self._check_labels(processor.definition)
             session = await self._scheduler.start(
-                self._account_id,
+                caller.account_id,
                 name,
                 start,
                 limit=MAX_RUNNING[processor.definition.settings.kind],
             )
         return {"SessionId": session.session_id}
 
-    async def stop(self, params: Params) -> Output:
+    async def stop(self, caller: Caller, params: Params) -> Output:
         """Ask a running stream processor to stop."""
         with _refusals(params["Name"], not_stoppable):
-            await self._scheduler.stop(self._account_id, params["Name"])
+            await self._scheduler.stop(caller.account_id, params["Name"])
         return {}
 
-    async def update(self, params: Params) -> Output:
+    async def update(self, caller: Caller, params: Params) -> Output:
         """Change the settings a stream processor allows to change."""
         change = change_from_wire(params)
         with _refusals(params["Name"], resource_in_use):
-            await self._scheduler.update(self._account_id, params["Name"], change)
+            await self._scheduler.update(caller.account_id, params["Name"], change)
         return {}
 
-    async def delete(self, params: Params) -> Output:
+    async def delete(self, caller: Caller, params: Params) -> Output:
         """Delete a stream processor that does not run."""
         with _refusals(params["Name"], cannot_delete):
-            await self._scheduler.delete(self._account_id, params["Name"])
+            await self._scheduler.delete(caller.account_id, params["Name"])
         return {}
 
     async def _check_labels(self, definition: StreamProcessorDefinition) -> None:

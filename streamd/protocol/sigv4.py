@@ -23,6 +23,7 @@ from streamd.protocol.signature import RequestHead, Verifier, streamed_payload
 
 __all__ = [
     "ACCESS_KEY_ID",
+    "ACCOUNT_ID",
     "OPEN_PATHS",
     "Verifier",
     "auth_middleware",
@@ -37,6 +38,8 @@ OPEN_PATHS = frozenset({"/healthz", "/readyz", "/metrics"})
 """Paths for probes and Prometheus, which do not sign."""
 ACCESS_KEY_ID = web.RequestKey("access_key_id", str)
 """Who signed the request; set on every request that passed the verifier."""
+ACCOUNT_ID = web.RequestKey("account_id", str)
+"""The account the signing key belongs to; set beside it where keys have accounts."""
 
 _STREAMED_PATHS = frozenset({"/putMedia"})
 _HASH_CHUNK_BYTES = 256 * 1024
