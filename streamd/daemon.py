@@ -123,6 +123,7 @@ class Daemon:
                 scheduler=scheduler,
                 search=CollectionSearch(vectors),
                 analyzer=engine.faces,
+                labels=engine.labels,
                 objects=self._objects(),
                 aws=self._settings.aws,
                 metrics=self._metrics,

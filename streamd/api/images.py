@@ -88,8 +88,14 @@ class ImageReader:
         self._run_blocking = run_blocking
         self._run_analysis = run_analysis
 
-    async def read(self, image: Mapping[str, Any]) -> LoadedImage:
+    async def read(
+        self, image: Mapping[str, Any], *, max_side_px: int | None = None
+    ) -> LoadedImage:
         """Return the image of a request.
+
+        Args:
+            image: The request's member.
+            max_side_px: The operation's own bound on each side, where it has one.
 
         Raises:
             ServiceError: If there is none, it cannot be read, or it is too large or small.
@@ -102,7 +108,7 @@ class ImageReader:
             data = await self._fetch(s3_object)
         elif len(data) > MAX_BYTES:
             raise image_too_large(f"{len(data)} bytes are more than {MAX_BYTES}.")
-        loaded: LoadedImage = await self._run_analysis(_load, data)
+        loaded: LoadedImage = await self._run_analysis(_load, data, max_side_px)
         return loaded
 
     async def _fetch(self, s3_object: Any) -> bytes:
@@ -122,8 +128,12 @@ class ImageReader:
         return data
 
 
-def decode_image(data: bytes) -> ArrayPicture:
+def decode_image(data: bytes, *, max_side_px: int | None = None) -> ArrayPicture:
     """Return an image file's picture, upright (blocking).
+
+    Args:
+        data: The file.
+        max_side_px: A bound on each side; ``None``: only the bound on all pixels.
 
     Raises:
         ServiceError: ``InvalidImageFormatException``, ``ImageTooLargeException``, or
@@ -144,6 +154,8 @@ def decode_image(data: bytes) -> ArrayPicture:
     width, height = image.size
     if width * height > MAX_PIXELS:
         raise image_too_large(f"{width} x {height} pixels are more than {MAX_PIXELS}.")
+    if max_side_px is not None and max(width, height) > max_side_px:
+        raise image_too_large(f"{width} x {height} pixels, a side has more than {max_side_px}.")
     if width < MIN_SIDE_PX or height < MIN_SIDE_PX:
         raise invalid_parameter(
             f"The image needs at least {MIN_SIDE_PX} pixels on each side, got {width} x {height}."
@@ -158,8 +170,9 @@ def decode_image(data: bytes) -> ArrayPicture:
         return ArrayPicture(np.asarray(rgb, dtype=np.uint8))
 
 
-def _load(data: bytes) -> LoadedImage:
-    return LoadedImage(picture=decode_image(data), digest=hashlib.sha256(data).digest())
+def _load(data: bytes, max_side_px: int | None) -> LoadedImage:
+    picture = decode_image(data, max_side_px=max_side_px)
+    return LoadedImage(picture=picture, digest=hashlib.sha256(data).digest())
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:

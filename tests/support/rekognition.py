@@ -25,8 +25,9 @@ from prometheus_client import CollectorRegistry
 from processors.errors import ModelError
 from processors.faces.analyzer import FaceAnalyzer
 from processors.geometry import WHOLE_PICTURE, Box, Point
+from processors.labels import LabelAnalyzer
 from processors.picture import Picture
-from processors.results import DetectedFace, Landmarks, Pose, Quality
+from processors.results import DetectedFace, DetectedLabel, DetectedObject, Landmarks, Pose, Quality
 from streamd.api.server import RekognitionApi
 from streamd.aws import AwsNotFoundError, ObjectTooLargeError
 from streamd.clock import SystemClock
@@ -81,6 +82,36 @@ class ScriptedAnalyzer:
         return (100.0 - similarity_percent) / 100.0
 
 
+class ScriptedLabels:
+    """A label analyzer that finds what the test says."""
+
+    name = "scripted"
+    version = "7.2"
+    labels = frozenset({"PERSON"})
+    note = None
+
+    def __init__(self) -> None:
+        self.found: list[DetectedObject] = []
+        self.asked: list[float] = []
+        """The confidence asked for, in each call."""
+
+    def detect(
+        self,
+        picture: Picture,
+        *,
+        region: Box = WHOLE_PICTURE,
+        min_confidence_percent: float = 50.0,
+    ) -> list[DetectedLabel]:
+        raise AssertionError(f"asked for labels of {picture} {region} {min_confidence_percent}")
+
+    def objects(
+        self, picture: Picture, *, min_confidence_percent: float = 50.0
+    ) -> list[DetectedObject]:
+        assert picture.width_px > 0
+        self.asked.append(min_confidence_percent)
+        return [each for each in self.found if each.confidence_percent >= min_confidence_percent]
+
+
 def make_face(
     *,
     left: float = 0.4,
@@ -130,12 +161,13 @@ class Endpoint:
     store: Store
     metrics: Metrics
     analyzer: ScriptedAnalyzer
+    labels: ScriptedLabels
     bucket: Bucket
     api: RekognitionApi
     missing_labels: dict[str, str] = field(default_factory=dict)
     """Label → why it cannot be detected."""
     model_errors: list[ModelError] = field(default_factory=list)
-    """What looking for labels raises."""
+    """What loading the label pack raises."""
 
     def bring_to_running(self, name: str) -> None:
         """Do what a worker does: claim the session and open the input."""
@@ -174,6 +206,7 @@ def open_endpoint(
     directory: Path,
     *,
     load_analyzer: Callable[[], Any] | None,
+    load_labels: Callable[[], LabelAnalyzer] | None = None,
     verifier: Verifier | None = None,
 ) -> Iterator[Endpoint]:
     """Serve the API from ``directory`` until the generator is closed."""
@@ -186,6 +219,7 @@ def open_endpoint(
     store.migrate()
     metrics = Metrics(CollectorRegistry())
     scripted = ScriptedAnalyzer()
+    labels = ScriptedLabels()
     bucket = Bucket()
     missing: dict[str, str] = {}
     model_errors: list[ModelError] = []
@@ -195,6 +229,11 @@ def open_endpoint(
             raise error
         return next((missing[name] for name in labels if name in missing), None)
 
+    def scripted_labels() -> LabelAnalyzer:
+        for error in model_errors:
+            raise error
+        return labels
+
     api = RekognitionApi(
         store=store,
         scheduler=StreamProcessorScheduler(
@@ -202,6 +241,7 @@ def open_endpoint(
         ),
         search=CollectionSearch(CollectionVectors(store, directory / "collections")),
         analyzer=load_analyzer or (lambda: cast(FaceAnalyzer, scripted)),
+        labels=load_labels or scripted_labels,
         objects=bucket,
         aws=AwsSettings(),
         metrics=metrics,
@@ -233,6 +273,7 @@ def open_endpoint(
         store=store,
         metrics=metrics,
         analyzer=scripted,
+        labels=labels,
         bucket=bucket,
         api=api,
         missing_labels=missing,

@@ -30,7 +30,8 @@ from tests.support.rekognition import (
 
 SERVED = {
     "CreateCollection", "CreateStreamProcessor", "DeleteCollection", "DeleteFaces",
-    "DeleteStreamProcessor", "DescribeCollection", "DescribeStreamProcessor", "IndexFaces",
+    "DeleteStreamProcessor", "DescribeCollection", "DescribeStreamProcessor", "DetectLabels",
+    "IndexFaces",
     "ListCollections", "ListFaces", "ListStreamProcessors", "ListTagsForResource", "SearchFaces",
     "SearchFacesByImage", "StartStreamProcessor", "StopStreamProcessor", "TagResource",
     "UntagResource", "UpdateStreamProcessor",
@@ -55,7 +56,7 @@ def target(operation: str) -> dict[str, str]:
 
 
 def test_the_operations_served(endpoint: Endpoint) -> None:
-    """Nineteen operations are served."""
+    """These operations are served."""
     assert endpoint.api.operations == SERVED
 
 
