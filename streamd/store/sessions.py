@@ -173,6 +173,26 @@ class SessionStore(Repository):
         """
         self._update_held(session_id, epoch, durable=True, owner=None, lease_until=0.0)
 
+    def release_owner(self, owner: str) -> int:
+        """Give back all that an owner holds which is known to be dead; others get it at once.
+
+        Its epochs are void from now on, so that nothing it left half-way can be written.
+
+        Args:
+            owner: As it claimed; never used again by anybody.
+
+        Returns:
+            How many sessions it held.
+
+        """
+        release = (
+            sa.update(_sessions)
+            .where(_sessions.c.owner == owner)
+            .values(owner=None, lease_until=0.0)
+        )
+        with self._database.write(durable=False) as connection:
+            return connection.execute(release).rowcount
+
     def checkpoint(self, session_id: str, epoch: int, last_fragment_number: str) -> None:
         """Note that all results up to this fragment have reached the sink.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import multiprocessing
 import os
 import signal
@@ -17,7 +18,7 @@ import sqlalchemy as sa
 from streamd.clock import SystemClock
 from streamd.errors import ConfigError
 from streamd.lifecycle import Status
-from streamd.store import SchemaError, Store, StoreUnavailableError
+from streamd.store import SchemaError, Store, StoreUnavailableError, database
 from streamd.store.database import Database
 from tests.support.clock import ManualClock
 from tests.support.store import ACCOUNT, create_processor
@@ -219,4 +220,36 @@ def test_kill_loses_nothing_that_was_promised(tmp_path: Path) -> None:
     assert {f"p{n}" for n in range(promised[-1] + 1)} <= {processor.name for processor in kept}
     assert {processor.status for processor in kept} == {Status.STOPPED}
     create_processor(store, "after")
+    store.close()
+
+
+_HOLD_THE_QUEUE = """
+import fcntl, sys, time
+file = open(sys.argv[1], "r+")
+fcntl.flock(file, fcntl.LOCK_EX)
+print("held", flush=True)
+time.sleep(60)
+"""
+
+
+def test_suspended_head_of_the_queue_holds_nobody_up_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process that stops with the writers' lock costs the others a wait, in every thread."""
+    monkeypatch.setattr(database, "TURN_SECONDS", 0.2)
+    store = Store(f"sqlite:///{tmp_path / 'store.sqlite'}", clock=SystemClock())
+    store.migrate()
+    with subprocess.Popen(
+        [sys.executable, "-c", _HOLD_THE_QUEUE, str(tmp_path / "store.sqlite.lock")],
+        stdout=subprocess.PIPE,
+    ) as holder:
+        try:
+            assert holder.stdout is not None
+            assert holder.stdout.readline() == b"held\n"
+            holder.send_signal(signal.SIGSTOP)
+            with concurrent.futures.ThreadPoolExecutor(4) as pool:
+                list(pool.map(lambda n: create_processor(store, f"door-{n}"), range(8)))
+        finally:
+            holder.kill()
+    assert len(store.list_stream_processors(ACCOUNT, after=None, limit=100)) == 8
     store.close()

@@ -140,6 +140,24 @@ def test_released_session_is_free_at_once(store: Store) -> None:
     assert claim_one(store, "worker-2").session.epoch == 2
 
 
+def test_sessions_of_a_dead_owner_are_free_at_once(store: Store) -> None:
+    """Nobody waits for their leases, and what the dead one left half-way cannot be written."""
+    for name in ("a", "b", "c"):
+        create_processor(store, name)
+        store.start_session(ACCOUNT, name, StartRequest(), limit=10)
+    (first, second) = store.claim_sessions("dead", limit=2, lease_seconds=60)
+    (third,) = store.claim_sessions("alive", limit=2, lease_seconds=60)
+    assert store.release_owner("dead") == 2
+    assert store.release_owner("dead") == 0
+    with pytest.raises(StaleEpochError):
+        store.checkpoint(first.session.session_id, first.session.epoch, "1")
+    assert store.renew_sessions("dead", {second.session.session_id: 1}, lease_seconds=60) == {}
+    taken = store.claim_sessions("alive", limit=10, lease_seconds=60)
+    assert [claim.session.processor_name for claim in taken] == ["a", "b"]
+    assert [claim.session.epoch for claim in taken] == [2, 2]
+    assert third.session.epoch == 1
+
+
 @pytest.mark.parametrize(
     "write",
     [
