@@ -5,6 +5,7 @@ named by a committed row of the index. So after a kill a file may be longer than
 says (cut at the next start) or be unknown to it (removed), and a fragment is whole or absent.
 After a power cut or a broken disk a file may be shorter or changed: fragments beyond its end
 are forgotten at the start, changed ones when their checksum fails, both logged and counted.
+An index that is damaged or gone is made again from the segments.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ from typing import Final
 from streamd.clock import Clock
 from streamd.gateway.archive import FragmentWriter, Place, Retention, StoredFragment, TimeOrigin
 from streamd.gateway.errors import ArchiveError, FragmentDamagedError, FragmentGoneError
-from streamd.gateway.index import FragmentIndex
+from streamd.gateway.rebuild import open_index
+from streamd.gateway.segment_format import RECORD_BYTES
 from streamd.gateway.segments import Segment, SegmentFiles, SegmentWriter
 
 __all__ = ["DiskArchive"]
@@ -62,7 +64,8 @@ class DiskArchive:
         except OSError as error:
             raise ArchiveError(f"{directory} cannot be used: {error.strerror}") from error
         self._files = SegmentFiles(directory / "segments")
-        self._index = FragmentIndex(directory / "archive.sqlite")
+        with _mapped_errors():
+            self._index = open_index(directory / "archive.sqlite", self._files)
         self._clock = clock
         self._max_bytes = max_bytes
         self._on_lost = on_lost
@@ -81,15 +84,16 @@ class DiskArchive:
                 if size is None or not row.end:
                     self._forget_segment(row.stream_id, row.segment_id, missing=size is None)
                     continue
+                end = row.end + RECORD_BYTES  # behind its last fragment
                 if size < row.end:
                     self._lost("cut off", self._index.cut_segment(row.segment_id, size))
-                elif size > row.end:
-                    self._files.truncate(row.stream_id, row.segment_id, row.end)
+                elif size > end:
+                    self._files.truncate(row.stream_id, row.segment_id, end)
                 segment = Segment(
                     segment_id=row.segment_id,
                     stream_id=row.stream_id,
-                    size=min(size, row.end),
-                    counted=min(size, row.end),
+                    size=min(size, end),
+                    counted=min(size, end),
                     newest_ms=row.newest_ms,
                 )
                 self._segments[row.segment_id] = segment
@@ -260,12 +264,18 @@ class DiskArchive:
             if segment is not None:
                 _seal(segment)
         segment_id = self._index.new_segment(stream_id)
+        arn = self._index.arn_of(stream_id)
+        if arn is None:
+            raise ArchiveError(f"stream {stream_id} is no longer archived")
+        open_file, preamble = self._files.create(stream_id, segment_id, arn=arn)
         segment = Segment(
             segment_id=segment_id,
             stream_id=stream_id,
+            size=len(preamble.to_bytes()),
             opened_ms=now_ms,
             busy=True,
-            open_file=self._files.create(stream_id, segment_id),
+            open_file=open_file,
+            mark=preamble.mark,
         )
         with self._lock:
             self._segments[segment_id] = self._active[stream_id] = segment

@@ -3,6 +3,7 @@
 ::
 
     ArchiveError                  the archive cannot write or read: disk full, input/output error
+    ├── IndexDamagedError         the index cannot be read; it can be made again
     ├── FragmentGoneError         retention took the fragment meanwhile
     └── FragmentDamagedError      stored bytes are not those that were written
     MediaFaultError               a producer's media breaks a rule of PutMedia
@@ -13,11 +14,21 @@ from __future__ import annotations
 from streamd.errors import StreamdError
 from streamd.kvs.acks import ErrorCode
 
-__all__ = ["ArchiveError", "FragmentDamagedError", "FragmentGoneError", "MediaFaultError"]
+__all__ = [
+    "ArchiveError",
+    "FragmentDamagedError",
+    "FragmentGoneError",
+    "IndexDamagedError",
+    "MediaFaultError",
+]
 
 
 class ArchiveError(StreamdError):
     """The archive cannot write or read; the message carries the system's reason."""
+
+
+class IndexDamagedError(ArchiveError):
+    """The archive's index is no database, or one with damaged pages."""
 
 
 class FragmentGoneError(ArchiveError):

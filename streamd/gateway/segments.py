@@ -1,13 +1,15 @@
 """Append-only segment files: where the bytes of archived fragments lie.
 
-A segment belongs to one stream and holds document headers and fragments one after the other,
-with nothing between them that a reader would need: the index knows every offset. Bytes that
-no row of the index names are dead; they go with their segment.
+A segment belongs to one stream and holds document headers and fragments one after the other.
+The index knows every offset; the records of :mod:`streamd.gateway.segment_format` between them
+are for an index that is lost. Bytes that no row of the index names are dead; they go with
+their segment.
 """
 
 from __future__ import annotations
 
 import contextlib
+import mmap
 import os
 import zlib
 from collections.abc import Callable, Iterator, Sequence
@@ -17,6 +19,7 @@ from typing import Final
 
 from streamd.gateway.archive import Place, Retention, StoredFragment
 from streamd.gateway.errors import ArchiveError, FragmentGoneError
+from streamd.gateway.segment_format import Preamble, new_preamble, read_preamble, record, records
 
 __all__ = ["READ_BYTES", "Segment", "SegmentFiles", "SegmentWriter"]
 
@@ -43,6 +46,8 @@ class Segment:
     """Writing failed once: it is not written again."""
     open_file: int | None = None
     """Descriptor while it may be appended to."""
+    mark: bytes = b""
+    """What its records begin with; known while it may be appended to."""
     header: tuple[bytes, int] | None = None
     """The last document header written, and its offset."""
 
@@ -57,14 +62,39 @@ class SegmentFiles:
         """Return where a segment lies."""
         return self._directory / f"{stream_id:08d}" / f"{segment_id:012d}{SUFFIX}"
 
-    def create(self, stream_id: int, segment_id: int) -> int:
+    def create(self, stream_id: int, segment_id: int, *, arn: str) -> tuple[int, Preamble]:
         """Create a segment's file, so that it survives a power cut; returns the descriptor."""
         path = self.path(stream_id, segment_id)
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         flags = os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_APPEND | os.O_CLOEXEC
         descriptor = os.open(path, flags, 0o600)
-        _sync_directory(path.parent)
-        return descriptor
+        preamble = new_preamble(arn)
+        try:
+            _write_all(descriptor, preamble.to_bytes())
+            _sync_directory(path.parent)
+        except BaseException:
+            os.close(descriptor)
+            raise
+        return descriptor, preamble
+
+    def scan(self, stream_id: int, segment_id: int) -> tuple[str, list[StoredFragment]] | None:
+        """Return the ARN and the fragments a segment tells of; ``None`` if it does not."""
+        with self.path(stream_id, segment_id).open("rb") as file:
+            if not file.seek(0, os.SEEK_END):
+                return None  # mmap() refuses an empty file
+            with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+                preamble = read_preamble(data)
+                if preamble is None:
+                    return None
+                found = records(data, preamble, stream_id=stream_id, segment_id=segment_id)
+                return preamble.arn, list(found)
+
+    def set_aside(self, stream_id: int, segment_id: int) -> Path:
+        """Rename a file to a name that is no segment's; returns it."""
+        path = self.path(stream_id, segment_id)
+        aside = path.with_suffix(".unreadable")
+        path.rename(aside)
+        return aside
 
     def sizes(self) -> dict[tuple[int, int], int]:
         """Return the size of every file by stream and segment."""
@@ -164,25 +194,27 @@ class SegmentWriter:
             assert place is not None, "a place is set by the first write"
             if patch is not None:
                 self._patch(segment, place, *patch)
+            offset, size, crc = self._header
+            fragment = StoredFragment(
+                number=number,
+                server_ms=server_ms,
+                server_end_ms=server_end_ms,
+                producer_ms=producer_ms,
+                length_ms=length_ms,
+                place=place,
+                size=self._size,
+                crc32=self._crc,
+                header_offset=offset,
+                header_size=size,
+                header_crc32=crc,
+            )
+            self._append(record(fragment, segment.mark))
             if self._retention.durable:
                 os.fdatasync(_descriptor(segment))
-            offset, size, crc = self._header
         segment.newest_ms = max(segment.newest_ms, server_end_ms)
         self._segment = None
         self._release(segment)
-        return StoredFragment(
-            number=number,
-            server_ms=server_ms,
-            server_end_ms=server_end_ms,
-            producer_ms=producer_ms,
-            length_ms=length_ms,
-            place=place,
-            size=self._size,
-            crc32=self._crc,
-            header_offset=offset,
-            header_size=size,
-            header_crc32=crc,
-        )
+        return fragment
 
     def abandon(self) -> None:
         """See ``FragmentWriter.abandon``."""
@@ -235,6 +267,12 @@ class SegmentWriter:
 def _descriptor(segment: Segment) -> int:
     assert segment.open_file is not None, "a busy segment is open"
     return segment.open_file
+
+
+def _write_all(descriptor: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(descriptor, view) :]
 
 
 def _sync_directory(path: Path) -> None:
