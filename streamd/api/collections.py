@@ -86,14 +86,14 @@ class Collections:
         }
 
     async def describe(self, caller: Caller, params: Params) -> Output:
-        """Describe a collection. Users are not served yet, so there are none."""
+        """Describe a collection."""
         with collection_must_exist(params["CollectionId"]):
             collection = await self._run_blocking(
                 self._store.collection, caller.account_id, params["CollectionId"]
             )
         return {
             "FaceCount": collection.face_count,
-            "UserCount": 0,
+            "UserCount": collection.user_count,
             "FaceModelVersion": collection.face_model_version,
             "CollectionARN": collection.arn,
             "CreationTimestamp": collection.created_at,
@@ -117,7 +117,7 @@ class Collections:
         }
 
     async def delete(self, caller: Caller, params: Params) -> Output:
-        """Delete a collection with its faces and tags."""
+        """Delete a collection with its faces, users and tags."""
         with collection_must_exist(params["CollectionId"]):
             await self._run_blocking(
                 self._store.delete_collection, caller.account_id, params["CollectionId"]

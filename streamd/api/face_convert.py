@@ -16,7 +16,14 @@ from processors.geometry import Box, Point
 from processors.results import DetectedFace
 from streamd.resources import Face
 
-__all__ = ["box_to_wire", "face_detail_to_wire", "face_to_wire", "indexed_face"]
+__all__ = [
+    "box_to_wire",
+    "compared_face_to_wire",
+    "face_detail_to_wire",
+    "face_to_wire",
+    "indexed_face",
+    "percent_to_wire",
+]
 
 _BOX_DIGITS = 6
 
@@ -35,7 +42,7 @@ def indexed_face(
         image_id=_uuid(b"image", image_digest),
         external_image_id=external_image_id,
         bounding_box=box,
-        confidence_percent=_percent(face.confidence_percent),
+        confidence_percent=percent_to_wire(face.confidence_percent),
     )
 
 
@@ -49,6 +56,7 @@ def face_to_wire(face: Face, *, model_version: str) -> dict[str, Any]:
         "ExternalImageId": face.external_image_id,
         "Confidence": face.confidence_percent,
         "IndexFacesModelVersion": model_version,
+        "UserId": face.user_id,
     }
 
 
@@ -60,7 +68,7 @@ def face_detail_to_wire(face: DetectedFace) -> dict[str, Any]:
     marks = face.landmarks
     detail: dict[str, Any] = {
         "BoundingBox": box_to_wire(face.box),
-        "Confidence": _percent(face.confidence_percent),
+        "Confidence": percent_to_wire(face.confidence_percent),
         "Landmarks": _landmarks(
             (
                 ("eyeLeft", marks.eye_left),
@@ -84,6 +92,11 @@ def face_detail_to_wire(face: DetectedFace) -> dict[str, Any]:
     return detail
 
 
+def compared_face_to_wire(face: DetectedFace) -> dict[str, Any]:
+    """Return a detected face as ``ComparedFace``, which has the same members as far as we tell."""
+    return face_detail_to_wire(face)
+
+
 def box_to_wire(box: Box) -> dict[str, float]:
     """Return a box as ``BoundingBox``."""
     return {
@@ -94,12 +107,13 @@ def box_to_wire(box: Box) -> dict[str, float]:
     }
 
 
+def percent_to_wire(value: float) -> float:
+    """Return a percentage as ``Percent``, whatever rounding made of it."""
+    return min(100.0, max(0.0, float(value)))
+
+
 def _landmarks(points: Sequence[tuple[str, Point]]) -> list[dict[str, Any]]:
     return [{"Type": name, "X": float(point.x), "Y": float(point.y)} for name, point in points]
-
-
-def _percent(value: float) -> float:
-    return min(100.0, max(0.0, float(value)))
 
 
 def _uuid(*parts: bytes) -> str:

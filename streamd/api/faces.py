@@ -8,25 +8,26 @@ always null at AWS, so it is left out.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+import hashlib
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from processors.faces.analyzer import FaceAnalyzer
-from processors.results import DetectedFace
 from streamd.api.caller import Caller
+from streamd.api.collection_access import CollectionAccess
 from streamd.api.collections import page_size
 from streamd.api.face_convert import (
     box_to_wire,
     face_detail_to_wire,
     face_to_wire,
     indexed_face,
+    percent_to_wire,
 )
-from streamd.api.face_quality import Sifted, sift
 from streamd.api.handlers import Handler, Output, Params, RunBlocking
+from streamd.api.image_analysis import FaceAnalysis, analyze_faces
 from streamd.api.images import ImageReader, LoadedImage
 from streamd.api.pagination import read_token, write_token
 from streamd.api.refusals import (
@@ -34,29 +35,17 @@ from streamd.api.refusals import (
     collection_not_found,
     face_not_found,
     face_quota,
-    invalid_parameter,
-    model_problems,
     no_faces,
 )
 from streamd.pipeline.collection_search import CollectionSearch
 from streamd.resources import DEFAULT_FACE_MATCH_THRESHOLD_PERCENT, Collection, Face
-from streamd.store import DeletedFaces, Store
+from streamd.store import DeletedFaces, FacePage, Store
 from streamd.store.errors import LimitError, NotFoundError
 
 __all__ = ["Faces"]
 
-MAX_FACES_IN_IMAGE = 100
-"""The largest faces of an image, whatever MaxFaces says (IndexFaces, *API Reference*)."""
 MAX_MATCHES = 4096
 """Matches of one search (*Developer Guide*, "Guidelines and quotas")."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Analysis:
-    """What an image holds: faces good enough, with their vectors, and the others."""
-
-    sifted: Sifted
-    vectors: NDArray[np.float32]
 
 
 class Faces:
@@ -66,16 +55,16 @@ class Faces:
         self,
         *,
         store: Store,
+        access: CollectionAccess,
         images: ImageReader,
         search: CollectionSearch,
-        analyzer: Callable[[], FaceAnalyzer],
         run_blocking: RunBlocking,
         run_analysis: RunBlocking,
     ) -> None:
         self._store = store
+        self._access = access
         self._images = images
         self._search = search
-        self._analyzer = analyzer
         self._run_blocking = run_blocking
         self._run_analysis = run_analysis
 
@@ -91,12 +80,12 @@ class Faces:
 
     async def index(self, caller: Caller, params: Params) -> Output:
         """Store the faces of an image; a repeat answers with the faces that are there."""
-        collection = await self._collection(caller, params["CollectionId"])
-        analyzer = await self._analyzer_for(collection)
+        collection = await self._access.collection(caller, params["CollectionId"])
+        analyzer = await self._access.analyzer_for(collection)
         image = await self._images.read(params["Image"])
-        analysis: _Analysis = await self._run_analysis(
+        analysis: FaceAnalysis = await self._run_analysis(
             functools.partial(
-                _analyze,
+                analyze_faces,
                 analyzer,
                 image,
                 quality_filter=params.get("QualityFilter", "AUTO"),
@@ -110,36 +99,33 @@ class Faces:
                     "Face": face_to_wire(face, model_version=collection.face_model_version),
                     "FaceDetail": face_detail_to_wire(detected),
                 }
-                for face, detected in zip(stored, analysis.sifted.kept, strict=True)
+                for face, detected in zip(stored, analysis.faces, strict=True)
             ],
             "FaceModelVersion": collection.face_model_version,
             "UnindexedFaces": [
                 {"Reasons": reasons, "FaceDetail": face_detail_to_wire(face)}
-                for face, reasons in analysis.sifted.dropped
+                for face, reasons in analysis.dropped
             ],
         }
 
     async def list(self, caller: Caller, params: Params) -> Output:
         """List faces in the order they were added, or those of FaceIds in that order."""
-        collection = await self._collection(caller, params["CollectionId"])
-        scope = f"ListFaces {collection.collection_id}"
+        collection = await self._access.collection(caller, params["CollectionId"])
+        scope = _list_scope(collection, params)
         token = read_token(scope, params.get("NextToken"))
         after = None if token is None else int(token)
-        if "UserId" in params:
-            # Users are not served yet: no face belongs to one.
-            faces: Sequence[Face] = ()
-            next_after: int | None = None
-        elif "FaceIds" in params:
+        if "FaceIds" in params:
             faces, next_after = await self._named(collection, params, start=after or 0)
         else:
             with collection_must_exist(collection.collection_id):
-                page = await self._run_blocking(
+                page: FacePage = await self._run_blocking(
                     functools.partial(
                         self._store.list_faces,
                         collection.account_id,
                         collection.collection_id,
                         after=after,
                         limit=page_size(params),
+                        user_id=params.get("UserId"),
                     )
                 )
             faces, next_after = page.faces, page.next_after
@@ -169,8 +155,8 @@ class Faces:
 
     async def search_by_face(self, caller: Caller, params: Params) -> Output:
         """Find faces like a stored one, which is not among its own matches."""
-        collection = await self._collection(caller, params["CollectionId"])
-        analyzer = await self._analyzer_for(collection)
+        collection = await self._access.collection(caller, params["CollectionId"])
+        analyzer = await self._access.analyzer_for(collection)
         face_id: str = params["FaceId"]
         try:
             vector = await self._run_blocking(
@@ -189,53 +175,35 @@ class Faces:
 
     async def search_by_image(self, caller: Caller, params: Params) -> Output:
         """Find faces like the largest one of an image."""
-        collection = await self._collection(caller, params["CollectionId"])
-        analyzer = await self._analyzer_for(collection)
+        collection = await self._access.collection(caller, params["CollectionId"])
+        analyzer = await self._access.analyzer_for(collection)
         image = await self._images.read(params["Image"])
-        analysis: _Analysis = await self._run_analysis(
+        analysis: FaceAnalysis = await self._run_analysis(
             functools.partial(
-                _analyze,
+                analyze_faces,
                 analyzer,
                 image,
                 quality_filter=params.get("QualityFilter", "NONE"),
                 largest_only=True,
             )
         )
-        if not analysis.sifted.kept:
+        if not analysis.faces:
             raise no_faces()
-        face = analysis.sifted.kept[0]
+        face = analysis.faces[0]
         matches = await self._matches(collection, analyzer, analysis.vectors[0], params)
         return {
             "SearchedFaceBoundingBox": box_to_wire(face.box),
-            "SearchedFaceConfidence": min(100.0, float(face.confidence_percent)),
+            "SearchedFaceConfidence": percent_to_wire(face.confidence_percent),
             "FaceMatches": matches,
             "FaceModelVersion": collection.face_model_version,
         }
-
-    async def _collection(self, caller: Caller, collection_id: str) -> Collection:
-        with collection_must_exist(collection_id):
-            collection: Collection = await self._run_blocking(
-                self._store.collection, caller.account_id, collection_id
-            )
-        return collection
-
-    async def _analyzer_for(self, collection: Collection) -> FaceAnalyzer:
-        """Return the analyzer, once it is sure that its vectors are the collection's kind."""
-        with model_problems():
-            analyzer: FaceAnalyzer = await self._run_analysis(self._analyzer)
-        if analyzer.model_version != collection.face_model_version:
-            raise invalid_parameter(
-                f"The collection holds faces of model version {collection.face_model_version}, "
-                f"which can not be compared with version {analyzer.model_version} in use."
-            )
-        return analyzer
 
     async def _add(
         self,
         collection: Collection,
         analyzer: FaceAnalyzer,
         image: LoadedImage,
-        analysis: _Analysis,
+        analysis: FaceAnalysis,
         params: Params,
     ) -> Sequence[Face]:
         faces = [
@@ -245,7 +213,7 @@ class Faces:
                 model_version=analyzer.model_version,
                 external_image_id=params.get("ExternalImageId"),
             )
-            for face in analysis.sifted.kept
+            for face in analysis.faces
         ]
         if not faces:
             return []
@@ -271,6 +239,8 @@ class Faces:
                 collection.collection_id,
                 params["FaceIds"],
             )
+        if "UserId" in params:
+            found = [face for face in found if face.user_id == params["UserId"]]
         end = start + page_size(params)
         return found[start:end], end if end < len(found) else None
 
@@ -300,57 +270,41 @@ class Faces:
                     fresh=True,
                 )
             )
+        found = [(face, similarity) for face, similarity in found if face.face_id != but_not]
+        owners = await self._owners(collection, [face.face_id for face, _ in found[:limit]])
         version = collection.face_model_version
         return [
             {
-                "Similarity": min(100.0, max(0.0, float(similarity))),
-                "Face": face_to_wire(face, model_version=version),
+                "Similarity": percent_to_wire(similarity),
+                "Face": face_to_wire(
+                    face.model_copy(update={"user_id": owners.get(face.face_id)}),
+                    model_version=version,
+                ),
             }
-            for face, similarity in found
-            if face.face_id != but_not
-        ][:limit]
+            for face, similarity in found[:limit]
+        ]
+
+    async def _owners(self, collection: Collection, face_ids: Sequence[str]) -> Mapping[str, str]:
+        """Return the users of faces, which the vectors' cache does not know."""
+        if not collection.user_count or not face_ids:
+            return {}
+        with collection_must_exist(collection.collection_id):
+            owners: Mapping[str, str] = await self._run_blocking(
+                self._store.users_of_faces,
+                collection.account_id,
+                collection.collection_id,
+                face_ids,
+            )
+        return owners
+
+
+def _list_scope(collection: Collection, params: Params) -> str:
+    """Return what a token of ListFaces is good for: this collection, and this choice of faces."""
+    face_ids = ",".join(params.get("FaceIds", ()))
+    choice = hashlib.sha256(f"{params.get('UserId', '')} {face_ids}".encode()).hexdigest()
+    return f"ListFaces {collection.incarnation} {choice}"
 
 
 def _not_deleted(face_id: str, user_id: str | None) -> Mapping[str, Any]:
     reason = "FACE_NOT_FOUND" if user_id is None else "ASSOCIATED_TO_AN_EXISTING_USER"
     return {"FaceId": face_id, "UserId": user_id, "Reasons": [reason]}
-
-
-def _analyze(
-    analyzer: FaceAnalyzer,
-    image: LoadedImage,
-    *,
-    quality_filter: str,
-    max_faces: int | None = None,
-    largest_only: bool = False,
-) -> _Analysis:
-    """Find, sift and embed the faces of an image (blocking)."""
-    detected = analyzer.detect(image.picture, max_faces=MAX_FACES_IN_IMAGE)
-    sifted = sift(detected, image.picture, quality_filter=quality_filter, max_faces=max_faces)
-    wanted = sifted.kept[:1] if largest_only else sifted.kept
-    embedded, vectors, failed = _embed(analyzer, image, wanted)
-    dropped = sorted(
-        [*sifted.dropped, *((face, ["LOW_FACE_QUALITY"]) for face in failed)],
-        key=lambda item: -item[0].box.area,
-    )
-    return _Analysis(sifted=Sifted(kept=embedded, dropped=dropped), vectors=vectors)
-
-
-def _embed(
-    analyzer: FaceAnalyzer, image: LoadedImage, faces: Sequence[DetectedFace]
-) -> tuple[Sequence[DetectedFace], NDArray[np.float32], Sequence[DetectedFace]]:
-    """Return the faces that could be embedded, their vectors, and those that could not."""
-    try:
-        return faces, analyzer.embed(image.picture, faces), ()
-    except ValueError:
-        # A face whose landmarks cannot be aligned must not cost the others their place.
-        pass
-    embedded, vectors, failed = [], [], []
-    for face in faces:
-        try:
-            vectors.append(analyzer.embed(image.picture, [face])[0])
-            embedded.append(face)
-        except ValueError:
-            failed.append(face)
-    stacked = np.stack(vectors) if vectors else np.empty((0, analyzer.vector_size), np.float32)
-    return embedded, stacked, failed

@@ -35,6 +35,11 @@ __all__ = [
     "resource_in_use",
     "resource_not_found",
     "tag_quota",
+    "token_in_use",
+    "user_exists",
+    "user_face_quota",
+    "user_not_found",
+    "user_quota",
 ]
 
 
@@ -118,6 +123,40 @@ def no_faces() -> ServiceError:
     )
 
 
+def user_exists() -> ServiceError:
+    """Return the refusal of a second user of the same id (the model's words)."""
+    return ServiceError(
+        "ConflictException", "A User with the same Id already exists within the collection."
+    )
+
+
+def user_not_found(user_id: str) -> ServiceError:
+    """Return the refusal where no user has the id (AWS's text is not known)."""
+    return ServiceError("ResourceNotFoundException", f"User:{user_id} not found!")
+
+
+def user_quota(limit: int) -> ServiceError:
+    """Return the refusal of more users than a collection may have."""
+    return ServiceError(
+        "ServiceQuotaExceededException", f"A collection can have at most {limit} users."
+    )
+
+
+def user_face_quota(limit: int) -> ServiceError:
+    """Return the refusal of a face for a user that has as many as it may."""
+    return ServiceError(
+        "ServiceQuotaExceededException", f"A user can have at most {limit} associated faces."
+    )
+
+
+def token_in_use(token: str) -> ServiceError:
+    """Return the refusal of a ClientRequestToken that came with other members before."""
+    return ServiceError(
+        "IdempotentParameterMismatchException",
+        f"The ClientRequestToken: {token} you have supplied is already in use.",
+    )
+
+
 def image_format(detail: str = "") -> ServiceError:
     """Return the refusal of bytes that are no readable JPEG or PNG image."""
     text = "Request has invalid image format"
@@ -126,9 +165,7 @@ def image_format(detail: str = "") -> ServiceError:
 
 def image_too_large(detail: str) -> ServiceError:
     """Return the refusal of an image of too many bytes or pixels."""
-    return ServiceError(
-        "ImageTooLargeException", f"The input image size exceeds the allowed limit: {detail}"
-    )
+    return ServiceError("ImageTooLargeException", f"Image size is too large: {detail}")
 
 
 def invalid_s3_object() -> ServiceError:

@@ -16,14 +16,18 @@ from aiohttp import web
 from processors.faces.analyzer import FaceAnalyzer
 from processors.labels import LabelAnalyzer
 from streamd.api.caller import Caller
+from streamd.api.collection_access import CollectionAccess
 from streamd.api.collections import Collections
 from streamd.api.faces import Faces
 from streamd.api.handlers import Handler, RunBlocking
+from streamd.api.image_faces import ImageFaces
 from streamd.api.images import ImageReader, ObjectReader
 from streamd.api.labels import Labels
 from streamd.api.refusals import image_too_large, not_supported
 from streamd.api.stream_processors import MissingLabels, StreamProcessors
 from streamd.api.tags import Tags
+from streamd.api.user_search import UserSearch
+from streamd.api.users import Users
 from streamd.clock import Clock
 from streamd.config import AwsSettings
 from streamd.metrics import Metrics
@@ -87,6 +91,9 @@ class RekognitionApi:
         self._account_id = aws.account_id
         self._run_blocking = run_blocking
         images = ImageReader(objects=objects, run_blocking=run_blocking, run_analysis=run_analysis)
+        access = CollectionAccess(
+            store=store, analyzer=analyzer, run_blocking=run_blocking, run_analysis=run_analysis
+        )
         self._handlers: Mapping[str, Handler] = {
             **StreamProcessors(
                 scheduler=scheduler,
@@ -104,12 +111,22 @@ class RekognitionApi:
             ).operations(),
             **Faces(
                 store=store,
+                access=access,
                 images=images,
                 search=search,
-                analyzer=analyzer,
                 run_blocking=run_blocking,
                 run_analysis=run_analysis,
             ).operations(),
+            **Users(store=store, access=access, run_blocking=run_blocking).operations(),
+            **UserSearch(
+                store=store,
+                access=access,
+                images=images,
+                search=search,
+                run_blocking=run_blocking,
+                run_analysis=run_analysis,
+            ).operations(),
+            **ImageFaces(access=access, images=images, run_analysis=run_analysis).operations(),
             **Labels(images=images, analyzer=labels, run_analysis=run_analysis).operations(),
             **Tags(store=store, run_blocking=run_blocking).operations(),
         }

@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 
 from processors.faces.analyzer import FaceAnalyzer
 from processors.faces.index import FaceIndex
-from streamd.resources import Face
+from streamd.resources import Collection, Face
 from streamd.store.errors import NotFoundError
+from streamd.store.galleries import gallery_of
 from streamd.store.vectors import CollectionSnapshot, CollectionVectors
 
 __all__ = ["CollectionSearch"]
@@ -67,6 +68,43 @@ class CollectionSearch:
             ]
             for matches in rows
         ]
+
+    def search_users(
+        self,
+        collection: Collection,
+        query: NDArray[np.float32],
+        *,
+        limit: int,
+        threshold_percent: float,
+        analyzer: FaceAnalyzer,
+    ) -> list[tuple[str, float]]:
+        """Return the users whose vector is similar to one vector, most similar first.
+
+        Every association made before this call counts.
+
+        Args:
+            collection: The collection.
+            query: A vector of the analyzer.
+            limit: Users listed at most.
+            threshold_percent: Lowest similarity, 0 to 100.
+            analyzer: The pack the vectors come from.
+
+        Returns:
+            ``(user id, similarity percent)`` for each match.
+
+        """
+        try:
+            [found] = self.search(
+                *gallery_of(collection),
+                query[np.newaxis, :],
+                limit=limit,
+                threshold_percent=threshold_percent,
+                analyzer=analyzer,
+                fresh=True,
+            )
+        except NotFoundError:
+            return []  # no face was ever associated
+        return [(face.external_image_id or "", similarity) for face, similarity in found]
 
     def forget_deleted(self) -> int:
         """Remove the vectors of deleted collections from the disk; returns how many had some."""

@@ -49,7 +49,12 @@ def test_a_stored_face_is_spelled() -> None:
         "ExternalImageId": "alice",
         "Confidence": 99.0,
         "IndexFacesModelVersion": "1.0",
+        "UserId": None,
     }
+    assert (
+        face_to_wire(indexed().model_copy(update={"user_id": "ann"}), model_version="1.0")["UserId"]
+        == "ann"
+    )
 
 
 def test_a_detected_face_is_spelled() -> None:

@@ -29,11 +29,12 @@ from tests.support.rekognition import (
 )
 
 SERVED = {
-    "CreateCollection", "CreateStreamProcessor", "DeleteCollection", "DeleteFaces",
-    "DeleteStreamProcessor", "DescribeCollection", "DescribeStreamProcessor", "DetectLabels",
-    "IndexFaces",
-    "ListCollections", "ListFaces", "ListStreamProcessors", "ListTagsForResource", "SearchFaces",
-    "SearchFacesByImage", "StartStreamProcessor", "StopStreamProcessor", "TagResource",
+    "AssociateFaces", "CompareFaces", "CreateCollection", "CreateStreamProcessor", "CreateUser",
+    "DeleteCollection", "DeleteFaces", "DeleteStreamProcessor", "DeleteUser",
+    "DescribeCollection", "DescribeStreamProcessor", "DetectFaces", "DetectLabels",
+    "DisassociateFaces", "IndexFaces", "ListCollections", "ListFaces", "ListStreamProcessors",
+    "ListTagsForResource", "ListUsers", "SearchFaces", "SearchFacesByImage", "SearchUsers",
+    "SearchUsersByImage", "StartStreamProcessor", "StopStreamProcessor", "TagResource",
     "UntagResource", "UpdateStreamProcessor",
 }  # fmt: skip
 
