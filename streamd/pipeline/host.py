@@ -38,8 +38,13 @@ class RunnableSession(Protocol):
     def drain(self) -> None:
         """The process shuts down: end where another can go on."""
 
-    def lose(self) -> None:
-        """The lease is gone: end without writing anything."""
+    def lose(self) -> bool:
+        """The lease is gone: end without writing anything.
+
+        Returns:
+            Whether that is news: not for a session that knows, or has just reported its end.
+
+        """
 
 
 class SessionHost:
@@ -168,8 +173,14 @@ class SessionHost:
             if entry is None:
                 continue
             if session_id not in held:
-                logger.warning("lease lost", extra={"session": session_id})
-                entry[1].lose()
+                if entry[1].lose():
+                    logger.warning(
+                        "lease lost",
+                        extra={
+                            "session": session_id,
+                            "stream_processor": entry[0].processor_name,
+                        },
+                    )
             elif held[session_id].stop_requested:
                 entry[1].request_stop()
 

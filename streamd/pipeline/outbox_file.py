@@ -26,33 +26,41 @@ logger = logging.getLogger(__name__)
 _SUFFIX = ".sqlite"
 _SCHEMA_VERSION = 1
 _BUSY_SECONDS = 5.0
+_RETRY_SECONDS = 0.01
 _SHRINK_BYTES = 16 * 1024 * 1024
 """An empty outbox larger than this gives its space back."""
 
-_SCHEMA = """
-CREATE TABLE items (
-    seq INTEGER PRIMARY KEY,
-    size INTEGER NOT NULL,
-    kind TEXT NOT NULL,
-    target TEXT NOT NULL,
-    key TEXT NOT NULL,
-    content_type TEXT NOT NULL,
-    attributes TEXT NOT NULL,
-    body BLOB NOT NULL
-);
-CREATE TABLE fragments (
-    after_seq INTEGER PRIMARY KEY,  -- the fragment is delivered once this item is
-    fragment TEXT NOT NULL
-);
-CREATE TABLE owner (
-    id INTEGER PRIMARY KEY CHECK (id = 1),
-    token TEXT NOT NULL,
-    session_id TEXT,
-    last_fragment TEXT,
-    delivered_fragment TEXT,
-    state BLOB
-);
-"""
+_SCHEMA = (
+    """
+    CREATE TABLE items (
+        seq INTEGER PRIMARY KEY,
+        size INTEGER NOT NULL,
+        kind TEXT NOT NULL,
+        target TEXT NOT NULL,
+        key TEXT NOT NULL,
+        content_type TEXT NOT NULL,
+        attributes TEXT NOT NULL,
+        body BLOB NOT NULL
+    )
+    """,
+    """
+    CREATE TABLE fragments (
+        after_seq INTEGER PRIMARY KEY,  -- the fragment is delivered once this item is
+        fragment TEXT NOT NULL
+    )
+    """,
+    """
+    CREATE TABLE owner (
+        id INTEGER PRIMARY KEY CHECK (id = 1),
+        token TEXT NOT NULL,
+        session_id TEXT,
+        last_fragment TEXT,
+        delivered_fragment TEXT,
+        state BLOB
+    )
+    """,
+    f"PRAGMA user_version = {_SCHEMA_VERSION}",
+)
 
 
 class OutboxError(SessionError):
@@ -123,13 +131,40 @@ def _prepare(db: sqlite3.Connection, path: Path) -> None:
         raise OutboxError(f"outbox {path.name} was written by a newer streamd (form {version})")
     if version == 0:
         db.execute("PRAGMA auto_vacuum = INCREMENTAL")
-    db.execute("PRAGMA journal_mode = WAL")
+    _enter_wal(db)
     db.execute("PRAGMA synchronous = NORMAL")
     db.execute(f"PRAGMA journal_size_limit = {_SHRINK_BYTES}")
     if version == 0:
-        db.executescript(
-            f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version = {_SCHEMA_VERSION}; COMMIT;"
-        )
+        _create_tables(db)
+
+
+def _enter_wal(db: sqlite3.Connection) -> None:
+    # Two that open a new file at once are in each other's way, and SQLite's own waiting does
+    # not cover this step.
+    deadline = time.monotonic() + _BUSY_SECONDS
+    while True:
+        try:
+            db.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(_RETRY_SECONDS)
+        else:
+            return
+
+
+def _create_tables(db: sqlite3.Connection) -> None:
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        # Whoever opened the file at the same time may have been first: a processor can be
+        # deleted, made anew and started while its old session still prepares.
+        if db.execute("PRAGMA user_version").fetchone()[0] == 0:
+            for statement in _SCHEMA:
+                db.execute(statement)
+    except BaseException:
+        db.execute("ROLLBACK")
+        raise
+    db.execute("COMMIT")
 
 
 def _move_aside(path: Path, error: sqlite3.Error) -> None:

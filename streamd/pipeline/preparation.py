@@ -65,6 +65,7 @@ async def prepare(
 
     Raises:
         SessionFailedError: If something it needs is missing for good.
+        StaleEpochError: If the session is held no more.
 
     """
     try:
@@ -72,6 +73,9 @@ async def prepare(
     except ModelError as error:
         raise SessionFailedError(str(error)) from error
     await _check_targets(processor, parts)
+    # Opening the outbox takes it from whoever has it. All this took a while: by now that may be
+    # the session of a stream processor that was made anew under this name.
+    await parts.run_blocking(parts.store.check_held, session.session_id, session.epoch)
     outbox = await parts.engine.run(_open_outbox, processor, parts)
     progress = await parts.engine.run(_progress, outbox, session)
     settings = processor.definition.settings

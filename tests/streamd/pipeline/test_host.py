@@ -49,8 +49,9 @@ class FakeSession:
     def drain(self) -> None:
         self._tell("drain")
 
-    def lose(self) -> None:
+    def lose(self) -> bool:
         self._tell("lose")
+        return len(self.told) == 1
 
     def _tell(self, what: str) -> None:
         self.told.append(what)

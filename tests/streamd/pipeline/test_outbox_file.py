@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import logging
 import stat
 from collections.abc import Iterator
@@ -41,6 +42,21 @@ def outbox(path: Path) -> Iterator[Outbox]:
     box = Outbox(path, max_bytes=10_000)
     yield box
     box.close()
+
+
+def test_a_new_file_opened_by_several_at_once(tmp_path: Path) -> None:
+    """All get an outbox, and the last to open it owns it."""
+    path = outbox_path(tmp_path / "outbox", "door")
+    for _ in range(10):
+        with concurrent.futures.ThreadPoolExecutor(8) as pool:
+            opened = list(pool.map(lambda _: Outbox(path, max_bytes=10_000), range(8)))
+        last = Outbox(path, max_bytes=10_000)
+        last.append([item("1")])
+        assert keys(last) == ["1"]
+        for box in [*opened, last]:
+            box.close()
+        for file in path.parent.iterdir():
+            file.unlink()
 
 
 @pytest.mark.parametrize(

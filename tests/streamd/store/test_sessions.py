@@ -161,6 +161,7 @@ def test_sessions_of_a_dead_owner_are_free_at_once(store: Store) -> None:
 @pytest.mark.parametrize(
     "write",
     [
+        lambda store, sid: store.check_held(sid, 1),
         lambda store, sid: store.checkpoint(sid, 1, "1"),
         lambda store, sid: store.release_session(sid, 1),
         lambda store, sid: store.set_status_message(sid, 1, "hello"),
@@ -168,7 +169,7 @@ def test_sessions_of_a_dead_owner_are_free_at_once(store: Store) -> None:
         lambda store, sid: store.report(sid, 1, Event.SESSION_ENDED),
         lambda store, sid: store.report(sid, 1, Event.SESSION_FAILED, status_message="old news"),
     ],
-    ids=["checkpoint", "release", "message", "opened", "ended", "failed"],
+    ids=["check", "checkpoint", "release", "message", "opened", "ended", "failed"],
 )
 def test_stale_worker_writes_nothing(store: Store, clock: ManualClock, write) -> None:  # type: ignore[no-untyped-def]  # one lambda per case
     """After a takeover the old epoch is refused and nothing has changed."""
