@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Final
 
@@ -35,7 +36,10 @@ _ARN: Final = re.compile(
 _MAX_ARN_CHARACTERS: Final = 1024
 _SECONDS: Final = re.compile(r"\d{1,15}(?:\.\d{0,12})?(?:[eE]\+?\d{1,2})?", re.ASCII)
 """Java writes ``1.7000000001E9``."""
+_ISO_8601: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?Z", re.ASCII)
+"""AWS SDK for Java 1 writes ``2023-11-14T22:13:20.001Z``."""
 _UNPADDED: Final = re.compile(r"(\d+)\.(\d{1,2})", re.ASCII)
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _END_OF_TIME_SECONDS: Final = 253_402_300_800
 
 
@@ -86,6 +90,8 @@ def _start_ms(text: str, *, is_c: bool) -> int:
     ``1700000000.7`` of theirs is 7 ms, of everybody else's 700 ms.
     """
     text = text.strip()
+    if _ISO_8601.fullmatch(text):
+        return _ms_of_date(text)
     if is_c and (parts := _UNPADDED.fullmatch(text)):
         text = f"{parts[1]}.{parts[2]:0>3}"
     if _SECONDS.fullmatch(text) is None:
@@ -94,6 +100,16 @@ def _start_ms(text: str, *, is_c: bool) -> int:
     if seconds >= _END_OF_TIME_SECONDS:
         raise _invalid(f"{START_TIMESTAMP} is out of range.")
     return int(seconds * 1000)
+
+
+def _ms_of_date(text: str) -> int:
+    try:
+        since = datetime.fromisoformat(text) - _EPOCH
+    except ValueError:
+        raise _invalid(f"{START_TIMESTAMP} is not a date.") from None
+    if since < timedelta(0):
+        raise _invalid(f"{START_TIMESTAMP} is out of range.")
+    return since // timedelta(milliseconds=1)
 
 
 def _invalid(message: str) -> ServiceError:

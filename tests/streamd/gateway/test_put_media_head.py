@@ -35,10 +35,16 @@ def test_the_stream_is_named_or_given_by_arn() -> None:
         ("1.700000000123E9", 1_700_000_000_123),
         ("1.7e+9", 1_700_000_000_000),
         ("253402300799.999", 253_402_300_799_999),
+        ("2023-11-14T22:13:20.007Z", 1_700_000_000_007),
+        ("2023-11-14T22:13:20Z", 1_700_000_000_000),
+        ("1970-01-01T00:00:00Z", 0),
     ],
 )
 def test_relative_times_count_from_the_start(text: str | None, origin_ms: int) -> None:
-    """The start is epoch seconds with a fraction; without one it is the time of arrival."""
+    """The start is epoch seconds with a fraction, or a date as AWS's SDK for Java 1 writes it.
+
+    Without one it is the time of arrival.
+    """
     given = {} if text is None else {"x_amzn_producer_start_timestamp": text}
     assert head(x_amzn_stream_name="door", **given).origin_ms == origin_ms
 
@@ -98,6 +104,9 @@ def test_absolute_times_need_no_start() -> None:
                 "²",
                 "253402300800",
                 "1e99",
+                "2023-02-30T00:00:00Z",
+                "1969-12-31T23:59:59.999Z",
+                "2023-11-14T22:13:20",
             )
         ),
     ],
