@@ -131,6 +131,7 @@ class Daemon:
                 run_blocking=run_store,
                 run_analysis=engine.run,
                 missing_labels=lambda labels: missing_labels(engine.labels(), labels),
+                limits=self._settings.limits,
             )
             app = self._application(api, gateway, store, run_store)
             url = await stack.enter_async_context(self._listening(app))

@@ -29,7 +29,7 @@ from streamd.api.tags import Tags
 from streamd.api.user_search import UserSearch
 from streamd.api.users import Users
 from streamd.clock import Clock
-from streamd.config import AwsSettings
+from streamd.config import AwsSettings, LimitsSettings
 from streamd.metrics import Metrics
 from streamd.pipeline.collection_search import CollectionSearch
 from streamd.pipeline.scheduler import StreamProcessorScheduler
@@ -66,6 +66,7 @@ class RekognitionApi:
         run_blocking: Runs store and S3 calls.
         run_analysis: Runs image decoding and inference.
         missing_labels: Tells why requested labels cannot be detected; ``None`` never asks.
+        limits: AWS's quotas; ``None``: AWS's values.
 
     """
 
@@ -84,6 +85,7 @@ class RekognitionApi:
         run_blocking: RunBlocking,
         run_analysis: RunBlocking,
         missing_labels: MissingLabels | None = None,
+        limits: LimitsSettings | None = None,
     ) -> None:
         self._codec = AwsJson(SERVICE)
         self._metrics = metrics
@@ -98,6 +100,7 @@ class RekognitionApi:
             **StreamProcessors(
                 scheduler=scheduler,
                 aws=aws,
+                limits=limits or LimitsSettings(),
                 run_analysis=run_analysis,
                 missing_labels=missing_labels,
             ).operations(),

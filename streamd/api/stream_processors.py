@@ -7,6 +7,7 @@ and the stream processor turns FAILED, as at AWS.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
@@ -30,7 +31,7 @@ from streamd.api.refusals import (
     resource_in_use,
     tag_quota,
 )
-from streamd.config import AwsSettings
+from streamd.config import AwsSettings, LimitsSettings
 from streamd.lifecycle import Status, TransitionError
 from streamd.pipeline.scheduler import StreamProcessorScheduler
 from streamd.protocol.errors import ServiceError
@@ -43,13 +44,10 @@ from streamd.store.errors import LimitError, NameInUseError, NotFoundError
 
 __all__ = ["MissingLabels", "StreamProcessors"]
 
+logger = logging.getLogger(__name__)
+
 MAX_PAGE_SIZE = 1000
 """Stream processors in one answer ("defaults to 1000", ListStreamProcessors)."""
-
-MAX_PROCESSORS = 10_000
-"""Stream processors of an account (*Developer Guide*, "Guidelines and quotas")."""
-MAX_RUNNING = {"face-search": 10, "connected-home": 200}
-"""Sessions an account may run at once, by kind (the same page, largest Regions)."""
 
 MissingLabels = Callable[[tuple[str, ...]], str | None]
 """Tells why labels cannot be detected and what to do about it; ``None`` if they can (blocking)."""
@@ -63,11 +61,13 @@ class StreamProcessors:
         *,
         scheduler: StreamProcessorScheduler,
         aws: AwsSettings,
+        limits: LimitsSettings,
         run_analysis: RunBlocking,
         missing_labels: MissingLabels | None,
     ) -> None:
         self._scheduler = scheduler
         self._aws = aws
+        self._limits = limits
         self._run_analysis = run_analysis
         self._missing_labels = missing_labels
 
@@ -96,13 +96,14 @@ class StreamProcessors:
                 ),
                 definition=definition,
                 tags=params.get("Tags", {}),
-                limit=MAX_PROCESSORS,
+                limit=self._limits.stream_processors,
             )
         except NameInUseError as error:
             raise name_in_use() from error
         except LimitError as error:
-            is_tags = error.kind.startswith("tags")
-            raise (tag_quota if is_tags else processor_limit)(error.limit) from error
+            if error.kind.startswith("tags"):
+                raise tag_quota(error.limit) from error
+            raise _limit_reached(name, "stream_processors", error) from error
         return {"StreamProcessorArn": processor.arn}
 
     async def describe(self, caller: Caller, params: Params) -> Output:
@@ -134,12 +135,11 @@ class StreamProcessors:
             start = start_from_wire(params, processor.definition)
             if processor.status in {Status.STOPPED, Status.FAILED}:
                 await self._check_labels(processor.definition)
-            session = await self._scheduler.start(
-                caller.account_id,
-                name,
-                start,
-                limit=MAX_RUNNING[processor.definition.settings.kind],
-            )
+            setting, limit = self._session_limit(processor.definition)
+            try:
+                session = await self._scheduler.start(caller.account_id, name, start, limit=limit)
+            except LimitError as error:
+                raise _limit_reached(name, setting, error) from error
         return {"SessionId": session.session_id}
 
     async def stop(self, caller: Caller, params: Params) -> Output:
@@ -161,6 +161,12 @@ class StreamProcessors:
             await self._scheduler.delete(caller.account_id, params["Name"])
         return {}
 
+    def _session_limit(self, definition: StreamProcessorDefinition) -> tuple[str, int]:
+        """Return how many sessions of a kind may run at once, and the setting that says so."""
+        if isinstance(definition.settings, ConnectedHomeSettings):
+            return "connected_home_sessions", self._limits.connected_home_sessions
+        return "face_search_sessions", self._limits.face_search_sessions
+
     async def _check_labels(self, definition: StreamProcessorDefinition) -> None:
         settings = definition.settings
         if self._missing_labels is None or not isinstance(settings, ConnectedHomeSettings):
@@ -180,5 +186,11 @@ def _refusals(name: str, conflict: Callable[[], ServiceError]) -> Iterator[None]
         raise processor_not_found(name) from error
     except TransitionError as error:
         raise conflict() from error
-    except LimitError as error:
-        raise processor_limit(error.limit) from error
+
+
+def _limit_reached(name: str, setting: str, error: LimitError) -> ServiceError:
+    """Return AWS's refusal; the log tells the operator which setting it was."""
+    logger.warning(
+        "refused: 'limits.%s' is %d", setting, error.limit, extra={"stream_processor": name}
+    )
+    return processor_limit(error.limit)

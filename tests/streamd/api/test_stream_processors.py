@@ -10,7 +10,6 @@ import pytest
 from botocore.exceptions import ClientError
 
 from processors.errors import PackFileError
-from streamd.api.stream_processors import MAX_PROCESSORS
 from streamd.lifecycle import Event
 from streamd.store.errors import LimitError
 from tests.support.rekognition import ACCOUNT, Endpoint
@@ -219,7 +218,7 @@ def test_the_account_limit(endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch) 
     """More than 10,000 processors are a LimitExceededException that names the limit."""
 
     def full(**_: Any) -> None:
-        raise LimitError("stream processors", MAX_PROCESSORS)
+        raise LimitError("stream processors", 10_000)
 
     monkeypatch.setattr(endpoint.store, "create_stream_processor", full)
     assert refusal(endpoint.client.create_stream_processor, Name=fresh(), **FACE) == (
