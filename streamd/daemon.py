@@ -135,7 +135,7 @@ class Daemon:
             )
             app = self._application(api, gateway, store, run_store)
             url = await stack.enter_async_context(self._listening(app))
-            await stack.enter_async_context(self._working(url))
+            await stack.enter_async_context(self._working(url, store, run_store))
             self._ready = True
             logger.info("streamd %s serves on %s", __version__, url)
             await self._stop.wait()
@@ -169,6 +169,8 @@ class Daemon:
                 return web.Response(status=503, text=f"the store does not answer: {error}\n")
             if not self._ready:
                 return web.Response(status=503, text="starting or draining\n")
+            if self._supervisor is not None and (trouble := self._supervisor.trouble()):
+                return web.Response(status=503, text=f"{trouble}\n")
             return web.Response(text="ready\n")
 
         app.router.add_post("/", api.handle)
@@ -252,7 +254,7 @@ class Daemon:
             await runner.cleanup()
 
     @asynccontextmanager
-    async def _working(self, url: str) -> AsyncIterator[None]:
+    async def _working(self, url: str, store: Store, run_store: Any) -> AsyncIterator[None]:
         """Run the sessions, in worker processes or in this one."""
         signed = self._settings.auth.mode == "sigv4"
         setup = WorkerSetup(
@@ -273,7 +275,15 @@ class Daemon:
             ).dump()
             for index in range(count)
         ]
-        self._supervisor = WorkerSupervisor(setup_lines=lines, metrics=self._metrics)
+
+        async def free_sessions(worker: str) -> None:
+            if count := await run_store(store.release_owner, worker):
+                logger.info("sessions of a dead worker freed", extra={"sessions": count})
+                self._wake()
+
+        self._supervisor = WorkerSupervisor(
+            setup_lines=lines, metrics=self._metrics, on_dead=free_sessions
+        )
         await self._supervisor.start()
         try:
             yield

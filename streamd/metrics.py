@@ -133,6 +133,17 @@ class Metrics:
         self.outbox_bytes = gauge(
             "streamd_outbox_bytes", "Bytes waiting for their sink.", "stream_processor"
         )
+        self.outbox_full = gauge(
+            "streamd_outbox_full",
+            "1 while video waits because the outbox is full.",
+            "stream_processor",
+        )
+        self.dead_letters = counter(
+            "streamd_dead_letters_total",
+            "Results that went to the dead letters: refused, expired or without a target.",
+            "sink",
+            "reason",
+        )
         self.records_delivered = counter(
             "streamd_records_delivered_total", "Results acknowledged by a sink.", "sink"
         )
@@ -154,6 +165,7 @@ class Metrics:
             "Fragments of a camera that the stream did not take in time.",
             "camera",
         )
+        self.workers = gauge("streamd_workers", "Worker processes that live.")
         self.worker_restarts = counter(
             "streamd_worker_restarts_total", "Worker processes started again after a crash."
         )

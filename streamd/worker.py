@@ -2,15 +2,18 @@
 
 The first line of standard input is a :class:`WorkerSetup` as JSON, every further line a
 wake-up. The end of input, also by the control process being killed, means drain and leave.
+Its arguments are the name it claims sessions under and the descriptor it beats on.
 """
 
 from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import contextlib
 import json
 import logging
 import os
+import secrets
 import signal
 import socket
 import sys
@@ -54,6 +57,7 @@ logger = logging.getLogger(__name__)
 
 SWITCH_INTERVAL_SECONDS = 0.0005
 """A busy Python thread starves decoders of the same process at the default of 5 ms."""
+PULSE_SECONDS = 1.0
 STORE_THREADS = 4
 OUTBOX_THREADS = 4
 
@@ -115,6 +119,8 @@ async def run_sessions(
     metrics: Metrics,
     stop: asyncio.Event,
     on_wake: Callable[[Callable[[], None]], None],
+    *,
+    owner: str | None = None,
 ) -> None:
     """Claim and run sessions until ``stop`` is set.
 
@@ -123,10 +129,11 @@ async def run_sessions(
         metrics: Of this process.
         stop: Set to drain and return.
         on_wake: Called once with the function that makes the host look at the store.
+        owner: The name to claim sessions under, nobody else's ever.
 
     """
     settings, clock = setup.settings, SystemClock()
-    owner = f"{socket.gethostname()}-{os.getpid()}"
+    owner = owner or f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
     store = Store(settings.store_url, clock=clock)
     store_pool = concurrent.futures.ThreadPoolExecutor(STORE_THREADS, thread_name_prefix="store")
     outbox_pool = concurrent.futures.ThreadPoolExecutor(OUTBOX_THREADS, thread_name_prefix="outbox")
@@ -244,18 +251,33 @@ def main() -> None:
     # Whoever wants the daemon to stop tells the control process, which closes our input.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    asyncio.run(_run(setup))
+    name, pulse = sys.argv[1], int(sys.argv[2])
+    asyncio.run(_run(setup, name, pulse))
 
 
-async def _run(setup: WorkerSetup) -> None:
+async def _run(setup: WorkerSetup, name: str, pulse: int) -> None:
     stop = asyncio.Event()
     wakers: list[Callable[[], None]] = []
-    listener = asyncio.create_task(_listen(stop, wakers), name="control-pipe")
+    helpers = [
+        asyncio.create_task(_listen(stop, wakers), name="control-pipe"),
+        asyncio.create_task(_beat(pulse), name="pulse"),
+    ]
     try:
-        await run_sessions(setup, Metrics(CollectorRegistry()), stop, wakers.append)
+        await run_sessions(setup, Metrics(CollectorRegistry()), stop, wakers.append, owner=name)
     finally:
-        listener.cancel()
-        await asyncio.gather(listener, return_exceptions=True)
+        for helper in helpers:
+            helper.cancel()
+        await asyncio.gather(*helpers, return_exceptions=True)
+
+
+async def _beat(pulse: int) -> None:
+    """Show the control process that this event loop runs."""
+    os.set_blocking(pulse, False)
+    while True:
+        # A full pipe or a broken one is the reader's affair; the other pipe tells of its end.
+        with contextlib.suppress(OSError):
+            os.write(pulse, b".")
+        await asyncio.sleep(PULSE_SECONDS)
 
 
 async def _listen(stop: asyncio.Event, wakers: list[Callable[[], None]]) -> None:
