@@ -6,8 +6,9 @@ would reject other clients ("Signing AWS API requests", *AWS IAM User Guide*).
 
 Rules found with real producers and SDKs:
 
-- ``host`` and every ``x-amz-*`` header must be signed, except ``x-amz-security-token``: the
-  C producer sends that one unsigned.
+- ``host`` and every ``x-amz-*`` header must be signed, except two. The C producer sends
+  ``x-amz-security-token`` unsigned. The Java producer library adds ``x-amz-content-sha256``
+  after it has signed; its value is proved all the same, as the payload hash.
 - The C and Java producers sign the host without its port: on a mismatch the signature is
   tried once more with the port removed.
 - PutMedia's body is endless, so it is not hashed: C producers sign the hash of an empty
@@ -42,7 +43,7 @@ _ALGORITHM = "AWS4-HMAC-SHA256"
 _MAX_SKEW = timedelta(minutes=5)
 _MAX_EXPIRES_SECONDS = 7 * 24 * 3600
 _MAX_AUTHORIZATION_CHARACTERS = 8192
-_UNSIGNED_ALLOWED = frozenset({"x-amz-security-token"})
+_UNSIGNED_ALLOWED = frozenset({"x-amz-content-sha256", "x-amz-security-token"})
 _ISO_BASIC = "%Y%m%dT%H%M%SZ"
 _PORT = re.compile(r":\d+$")
 _SPACES = re.compile(r" +")

@@ -167,6 +167,21 @@ def test_put_media_is_proved_without_its_body(marker: str | None) -> None:
     by.prove(head, by.claim(head, service="kinesisvideo"), payload_hash=streamed_payload(head))
 
 
+def test_an_unsigned_payload_header_is_proved_as_the_payload() -> None:
+    """The Java producer library signs UNSIGNED-PAYLOAD, but not the header that says so."""
+    head = by_hand(target="/putMedia", service="kinesisvideo", payload="UNSIGNED-PAYLOAD")
+    told = with_header(head, "x-amz-content-sha256", "UNSIGNED-PAYLOAD")
+    by = verifier()
+    by.prove(told, by.claim(told, service="kinesisvideo"), payload_hash=streamed_payload(told))
+    changed = with_header(head, "x-amz-content-sha256", EMPTY_SHA256)
+    with pytest.raises(ServiceError, match=MISMATCH):
+        by.prove(
+            changed,
+            by.claim(changed, service="kinesisvideo"),
+            payload_hash=streamed_payload(changed),
+        )
+
+
 def test_put_media_may_not_claim_a_body() -> None:
     """The hash of a real body, which nobody reads, is refused."""
     head = by_hand(target="/putMedia", extra={"x-amz-content-sha256": "a" * 64}, payload="a" * 64)
