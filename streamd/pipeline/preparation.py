@@ -35,7 +35,7 @@ from streamd.resources import (
     StreamProcessor,
 )
 from streamd.sinks.errors import SinkGoneError, SinkUnavailableError
-from streamd.store.errors import NotFoundError
+from streamd.store.errors import NotFoundError, StaleEpochError
 
 __all__ = ["Prepared", "prepare", "targets_of"]
 
@@ -162,7 +162,11 @@ async def _label_detection(
     notes = [f"not detected: {', '.join(sorted(unknown))}"] if unknown else []
     if analyzer.note:
         notes.append(analyzer.note)
-    tags = await parts.run_blocking(parts.store.tags, processor.arn)
+    try:
+        tags = await parts.run_blocking(parts.store.tags, processor.arn)
+    except NotFoundError:
+        # Deleted since it was claimed, which Delete may do while STARTING.
+        raise StaleEpochError(session.session_id, session.epoch) from None
     analysis = LabelDetectionAnalysis(
         processor=processor,
         session=session,
