@@ -3,35 +3,36 @@
 - Items leave in the order they came. Neighbours for one target go out in one call; a call starts
   only when the one before is acknowledged as a whole, so that a notification never leaves before
   the objects it names.
-- While a sink is unavailable, delivery tries again with back-off and jitter; nothing is skipped.
-- What a sink refuses for good goes to ``dead-letter/PROCESSOR.jsonl``, is counted, and does not
-  hold up the rest.
+- While a sink is unavailable, delivery tries again with back-off and jitter, or when the sink
+  asks for it; nothing is skipped.
+- What a sink refuses for good, or what has waited longer than the settings allow, becomes a dead
+  letter and does not hold up the rest.
 - A target that is gone ends the session: ``on_gone`` gets the StatusMessage, the items stay. Items
   an earlier definition of the processor addressed elsewhere become dead letters instead, as no
-  one will bring their target back.
+  one will bring their target back. What follows them for other targets can still be sent past.
 - Delivery is at least once. A repeat happens where the process dies, or is told to stop, between
-  a sink's acknowledgement and its note in the outbox.
+  a sink's acknowledgement and its note in the outbox: one call's items, at most.
 """
 
 from __future__ import annotations
 
 import asyncio
-import base64
+import functools
 import itertools
 import logging
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
 from streamd.clock import Clock
+from streamd.config import OutboxSettings
 from streamd.metrics import Metrics
+from streamd.pipeline.dead_letters import BurialReason, DeadLetters
 from streamd.pipeline.handoff import Signal
-from streamd.pipeline.outbox import Outbox
+from streamd.pipeline.outbox import Outbox, OutboxError
 from streamd.records.items import ARRIVED_MS, Kind, OutboxItem
-from streamd.records.values import encode
 from streamd.retry import Backoff
 from streamd.sinks.errors import SinkError, SinkGoneError, SinkRejectedError, SinkUnavailableError
-from streamd.sinks.jsonl import append_lines
 from streamd.sinks.sink import Sink
 
 __all__ = ["Delivery", "RunBlocking", "SinkSource"]
@@ -40,8 +41,15 @@ logger = logging.getLogger(__name__)
 
 _BATCH_ITEMS = 500
 _BATCH_BYTES = 4 * 1024 * 1024
+_NOTIFICATIONS_AT_ONCE = 10
+"""They go one by one: so few are repeated after a kill, and none grows old in the queue."""
+_MAX_RETRY_AFTER_SECONDS = 600.0
+_ROOM_SHARE = 0.75
+"""A full outbox has room again below this share, lest intake starts and stops all the time."""
 
 Numbered = list[tuple[int, OutboxItem]]
+Note = Callable[[Numbered, Numbered], Awaitable[None]]
+"""Writes down what of the first has left, given what of it has not."""
 RunBlocking = Callable[..., Awaitable[Any]]
 """``await run_blocking(function, *args)``: in a thread made for it."""
 
@@ -67,6 +75,7 @@ class Delivery:
         dead_letter_dir: Where dead letters are kept.
         targets: Targets of the processor as it is now; ``None`` takes every item's for current,
             an empty collection none (a processor that is deleted).
+        settings: How long results may wait, and how many dead letters are kept.
         run_blocking: Runs the outbox's and the dead-letter file's blocking calls.
         on_delivered: Called with a fragment's number once all of its results have arrived.
         on_gone: Called once with the StatusMessage; :meth:`run` returns after it.
@@ -86,6 +95,7 @@ class Delivery:
         clock: Clock,
         run_blocking: RunBlocking,
         targets: Collection[str] | None = None,
+        settings: OutboxSettings | None = None,
         on_delivered: Callable[[str], None] = _ignore,
         on_gone: Callable[[str], None] = _ignore,
         on_health: Callable[[str | None], None] = _ignore,
@@ -94,7 +104,14 @@ class Delivery:
         self._outbox = outbox
         self._sinks = sinks
         self._processor_name = processor_name
-        self._dead_letters = dead_letter_dir / f"{processor_name}.jsonl"
+        self._settings = settings or OutboxSettings()
+        self._dead_letters = DeadLetters(
+            dead_letter_dir,
+            processor_name,
+            max_bytes=self._settings.max_dead_letter_bytes,
+            metrics=metrics,
+            clock=clock,
+        )
         self._metrics = metrics
         self._clock = clock
         self._blocking = run_blocking
@@ -108,11 +125,18 @@ class Delivery:
         self._delivered_fragment: str | None = None
         self._acknowledged_seq = 0
         self._trouble: str | None = None
+        self._gone_target: str | None = None  # set when run() ended for it
+        self._gone: str | None = None
 
     @property
     def trouble(self) -> str | None:
         """Why the sink takes nothing at present, ``None`` while it does."""
         return self._trouble
+
+    @property
+    def gone(self) -> str | None:
+        """The StatusMessage of the target that is gone, once :meth:`run` has ended for it."""
+        return self._gone
 
     async def run(self) -> None:
         """Deliver until cancelled, or until a target is gone.
@@ -127,7 +151,8 @@ class Delivery:
             await self._pump(signal)
         except SinkGoneError as error:
             logger.error("output is gone: %s", error, extra=self._extra())  # noqa: TRY400  # the target's fault, no traceback
-            self._on_gone(str(error))
+            self._gone = str(error)
+            self._on_gone(self._gone)
         finally:
             self._outbox.on_append(None)
             # Whoever opens the outbox next reports it; twice would be counted twice.
@@ -147,7 +172,54 @@ class Delivery:
 
         Returns early with ``False`` when delivery has ended.
         """
-        return await self._until(lambda: not self._outbox.is_full, timeout_seconds)
+        if not self._outbox.is_full:
+            return True
+        outbox = self._outbox
+        logger.warning(
+            "outbox is full with %d results of %d bytes: video waits until some have left",
+            outbox.pending(),
+            outbox.size_bytes,
+            extra=self._extra(),
+        )
+        self._metrics.outbox_full.labels(self._processor_name).set(1)
+        try:
+            return await self._until(
+                lambda: outbox.size_bytes < outbox.max_bytes * _ROOM_SHARE, timeout_seconds
+            )
+        finally:
+            self._metrics.outbox_full.labels(self._processor_name).set(0)
+            if not outbox.is_full:
+                logger.info("outbox has room again", extra=self._extra())
+
+    async def deliver_past(self, deadline_seconds: float) -> None:
+        """Deliver, best effort, what waits behind items whose target is gone.
+
+        For the end of a session, after :meth:`run` has returned for that reason: the notice that
+        it is over must not wait for a bucket that will not come back. Order holds per target.
+        """
+        if self._gone_target is None:
+            return
+        try:
+            async with asyncio.timeout(deadline_seconds):
+                await self._pump_past({self._gone_target})
+        except (TimeoutError, OutboxError) as error:
+            logger.warning("not all other results were sent: %r", error, extra=self._extra())
+        if left := self._outbox.pending():
+            logger.warning("%d results stay behind", left, extra=self._extra())
+
+    async def _pump_past(self, gone: set[str]) -> None:
+        last_seq = 0
+        while batch := await self._blocking(self._peek_behind, last_seq):
+            for target, run in _runs(batch):
+                if target not in gone:
+                    try:
+                        await self._deliver_run(run, self._note_past)
+                    except SinkGoneError:
+                        gone.add(target)
+            last_seq = batch[-1][0]
+
+    def _peek_behind(self, seq: int) -> Numbered:
+        return self._outbox.peek(_BATCH_ITEMS, _BATCH_BYTES, after_seq=seq)
 
     async def _until(self, fact: Callable[[], bool], timeout_seconds: float | None) -> bool:
         try:
@@ -173,16 +245,35 @@ class Delivery:
                 await signal.wait()
 
     async def _deliver(self, batch: Numbered) -> None:
-        for _, run in itertools.groupby(batch, key=lambda pair: (pair[1].kind, pair[1].target)):
-            await self._deliver_run(list(run))
+        for target, run in _runs(batch):
+            try:
+                await self._deliver_run(run, self._note_in_order)
+            except SinkGoneError:
+                self._gone_target = target
+                raise
 
-    async def _deliver_run(self, run: Numbered) -> None:
+    async def _deliver_run(self, run: Numbered, note: Note) -> None:
         """Deliver neighbours for one target; returns when none of them is left."""
-        sink = self._sinks.sink_for(run[0][1].kind)
-        last_seq, remaining = run[-1][0], run
-        while remaining:
-            remaining = await self._attempt(sink, remaining)
-            await self._acknowledge(remaining[0][0] - 1 if remaining else last_seq)
+        kind = run[0][1].kind
+        sink = self._sinks.sink_for(kind)
+        at_once = _NOTIFICATIONS_AT_ONCE if kind == "sns" else len(run)
+        left = run
+        while left:
+            call, rest = left[:at_once], left[at_once:]
+            try:
+                call = await self._bury_expired(sink, call)
+                left = [*await self._attempt(sink, call), *rest] if call else rest
+            except SinkGoneError as error:
+                await note(run, [p for i, p in enumerate(call) if i not in error.settled] + rest)
+                raise
+            await note(run, left)
+
+    async def _note_in_order(self, run: Numbered, left: Numbered) -> None:
+        await self._acknowledge(left[0][0] - 1 if left else run[-1][0])
+
+    async def _note_past(self, run: Numbered, left: Numbered) -> None:
+        seqs = {seq for seq, _ in run} - {seq for seq, _ in left}
+        await self._finish_noting(self._blocking(self._outbox.remove, seqs))
 
     async def _attempt(self, sink: Sink, items: Numbered) -> Numbered:
         """Try once; return what is left to deliver, after the back-off where there is one."""
@@ -190,7 +281,7 @@ class Delivery:
             await sink.deliver([item for _, item in items])
         except SinkRejectedError as error:
             self._count(sink, error, len(error.rejected))
-            await self._bury(sink, items, error.rejected)
+            await self._bury(sink, items, error.rejected, BurialReason.REFUSED)
             # It has answered: the rest is tried at once.
             self._recovered()
             return self._left(sink, items, error, error.rejected)
@@ -224,12 +315,13 @@ class Delivery:
                 latency.observe(max(0.0, now_ms - int(arrived_ms)) / 1000)
         return [pair for i, pair in enumerate(items) if i not in settled and i not in buried]
 
-    async def _back_off(self, sink: Sink, error: SinkError) -> None:
+    async def _back_off(self, sink: Sink, error: SinkUnavailableError) -> None:
         if self._trouble is None:
             logger.warning("output %s is unavailable: %s", sink.name, error, extra=self._extra())
             self._trouble = f"Output is unavailable: {error}"
             self._on_health(self._trouble)
-        await asyncio.sleep(self._backoff.next_delay())
+        asked = min(error.retry_after_seconds or 0.0, _MAX_RETRY_AFTER_SECONDS)
+        await asyncio.sleep(max(self._backoff.next_delay(), asked))
 
     def _recovered(self) -> None:
         self._backoff.reset()
@@ -240,30 +332,41 @@ class Delivery:
 
     async def _outdated(self, sink: Sink, items: Numbered, error: SinkGoneError) -> Numbered:
         if self._targets is None or items[0][1].target in self._targets:
-            left = self._left(sink, items, error)
-            await self._acknowledge(left[0][0] - 1 if left else items[-1][0])
+            self._left(sink, items, error)
             raise error
         lost = {i: str(error) for i in range(len(items)) if i not in error.settled}
-        await self._bury(sink, items, lost)
+        await self._bury(sink, items, lost, BurialReason.NO_TARGET)
         return self._left(sink, items, error, lost)
 
-    async def _bury(self, sink: Sink, items: Numbered, rejected: dict[int, str]) -> None:
-        """Keep what can never be delivered, for a person to look at."""
-        now = self._clock.now().isoformat(timespec="milliseconds")
-        letters = [
-            _letter(items[i][1], time=now, sink=sink.name, reason=reason)
-            for i, reason in sorted(rejected.items())
-        ]
-        logger.error(
-            "%d results were refused and are in %s: %s",
-            len(letters),
-            self._dead_letters,
-            next(iter(rejected.values())),
-            extra=self._extra(),
-        )
+    async def _bury_expired(self, sink: Sink, items: Numbered) -> Numbered:
+        """Bury what has waited too long and return the rest."""
+        expired = {i: text for i, (_, item) in enumerate(items) if (text := self._too_old(item))}
+        if expired:
+            await self._bury(sink, items, expired, BurialReason.EXPIRED)
+        return [pair for i, pair in enumerate(items) if i not in expired]
+
+    def _too_old(self, item: OutboxItem) -> str | None:
+        hours = self._settings.max_age_hours
+        limits = {"max_age_hours": None if hours is None else hours * 3600}
+        if item.kind == "sns":
+            limits["max_notification_age_seconds"] = self._settings.max_notification_age_seconds
+        if item.kept_ms is None:
+            return None
+        age_seconds = self._clock.epoch() - item.kept_ms / 1000
+        for key, limit in limits.items():
+            if limit is not None and age_seconds > limit:
+                return f"waited {age_seconds:.0f} s, longer than 'outbox.{key}' allows"
+        return None
+
+    async def _bury(
+        self, sink: Sink, items: Numbered, texts: dict[int, str], reason: BurialReason
+    ) -> None:
+        """Keep what will not be delivered, for a person to look at."""
+        dead = [(items[i][1], text) for i, text in sorted(texts.items())]
+        bury = functools.partial(self._dead_letters.bury, sink_name=sink.name, reason=reason)
         while True:
             try:
-                await self._blocking(_append_letters, self._dead_letters, letters)
+                await self._blocking(bury, dead)
             except OSError as error:
                 # Better to hold up the rest than to lose it: the disk is full for all.
                 await self._back_off(sink, SinkUnavailableError(f"dead letters: {error}"))
@@ -273,20 +376,25 @@ class Delivery:
     async def _acknowledge(self, up_to_seq: int) -> None:
         if up_to_seq <= self._acknowledged_seq:
             return
+        fragment: str | None = await self._finish_noting(
+            self._blocking(self._outbox.acknowledge, up_to_seq)
+        )
+        self._acknowledged_seq = up_to_seq
+        self._report_fragment(fragment)
+        self._report_size()
+        self._advanced.set()
+
+    async def _finish_noting(self, noting: Awaitable[Any]) -> Any:
         # What has arrived must not be sent again: a cancellation waits for the note of it.
-        note = asyncio.ensure_future(self._blocking(self._outbox.acknowledge, up_to_seq))
+        note = asyncio.ensure_future(noting)
         try:
-            fragment: str | None = await asyncio.shield(note)
+            return await asyncio.shield(note)
         except asyncio.CancelledError:
             await asyncio.wait([note])
             if not note.cancelled():
                 # Looked at, so that a failed note is not reported as forgotten.
                 note.exception()
             raise
-        self._acknowledged_seq = up_to_seq
-        self._report_fragment(fragment)
-        self._report_size()
-        self._advanced.set()
 
     def _report_fragment(self, fragment: str | None) -> None:
         if fragment is not None and fragment != self._delivered_fragment:
@@ -307,25 +415,9 @@ class Delivery:
         return {"stream_processor": self._processor_name, "action": "deliver"}
 
 
-def _append_letters(path: Path, letters: Sequence[bytes]) -> None:
-    append_lines(path, letters, mode=0o600)
-
-
-def _letter(item: OutboxItem, *, time: str, sink: str, reason: str) -> bytes:
-    try:
-        body = {"body": item.body.decode()}
-    except UnicodeDecodeError:
-        body = {"bodyBase64": base64.b64encode(item.body).decode()}
-    return encode(
-        {
-            "time": time,
-            "sink": sink,
-            "reason": reason,
-            "kind": item.kind,
-            "target": item.target,
-            "key": item.key,
-            "contentType": item.content_type,
-            "attributes": dict(item.attributes),
-            **body,
-        }
-    )
+def _runs(batch: Numbered) -> Iterator[tuple[str, Numbered]]:
+    """Cut a batch into neighbours for one target."""
+    for (_, target), run in itertools.groupby(
+        batch, key=lambda pair: (pair[1].kind, pair[1].target)
+    ):
+        yield target, list(run)

@@ -17,17 +17,26 @@ from streamd.config import Settings
 from streamd.errors import StreamdError
 from streamd.metrics import Metrics
 from streamd.pipeline.delivery import Delivery, RunBlocking
-from streamd.pipeline.outbox import Outbox, OutboxTakenError, leftover_outboxes, outbox_path
+from streamd.pipeline.outbox import (
+    Outbox,
+    OutboxError,
+    OutboxTakenError,
+    leftover_outboxes,
+    outbox_path,
+)
 from streamd.pipeline.preparation import targets_of
 from streamd.sinks.router import SinkRouter
 from streamd.store import Store
-from streamd.store.errors import NotFoundError
+from streamd.store.errors import NotFoundError, StoreError
 
 __all__ = ["LeftoverDelivery"]
 
 logger = logging.getLogger(__name__)
 
 SCAN_SECONDS = 10.0
+GONE_SECONDS = 300.0
+"""A target that is gone is looked for again after so long: someone may bring it back."""
+DELIVER_PAST_SECONDS = 60.0
 
 
 class LeftoverDelivery:
@@ -55,6 +64,8 @@ class LeftoverDelivery:
         self._scan_seconds = scan_seconds
         self._folder = settings.data_dir / "outbox"
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._not_before: dict[str, float] = {}
+        """When to try again, by the monotonic clock, those whose target is gone."""
 
     async def run(self) -> None:
         """Work until cancelled."""
@@ -69,9 +80,13 @@ class LeftoverDelivery:
 
     async def _scan(self) -> None:
         self._tasks = {name: task for name, task in self._tasks.items() if not task.done()}
+        now = self._clock.monotonic()
+        self._not_before = {name: at for name, at in self._not_before.items() if at > now}
         try:
             for name in await self._run_outbox(leftover_outboxes, self._folder):
-                if name not in self._tasks and await self._is_idle(name):
+                if name in self._tasks or name in self._not_before:
+                    continue
+                if await self._is_idle(name):
                     task = asyncio.create_task(self._deliver(name), name=f"leftovers-{name}")
                     self._tasks[name] = task
         except StreamdError as error:
@@ -82,9 +97,20 @@ class LeftoverDelivery:
         return await self._run_store(self._store.session, account, name) is None
 
     async def _deliver(self, name: str) -> None:
+        try:
+            await self._deliver_outbox(name)
+        except (OutboxError, StoreError) as error:
+            # The next scan tries again.
+            logger.warning(
+                "leftovers cannot be delivered now: %s", error, extra={"stream_processor": name}
+            )
+
+    async def _deliver_outbox(self, name: str) -> None:
         path = outbox_path(self._folder, name)
         targets = await self._targets(name)
-        outbox = await self._run_outbox(_open, path, self._settings.outbox.max_bytes)
+        outbox = await self._run_outbox(
+            lambda: Outbox(path, max_bytes=self._settings.outbox.max_bytes, clock=self._clock)
+        )
         delivery = Delivery(
             outbox,
             self._sinks,
@@ -94,11 +120,15 @@ class LeftoverDelivery:
             clock=self._clock,
             run_blocking=self._run_outbox,
             targets=targets if targets is not None else (),
+            settings=self._settings.outbox,
         )
         logger.info("delivering what an earlier session left", extra={"stream_processor": name})
         pump = asyncio.create_task(delivery.run(), name=f"delivery-{name}")
         try:
             drained = await delivery.drain(float("inf"))
+            if delivery.gone is not None:
+                self._not_before[name] = self._clock.monotonic() + GONE_SECONDS
+                await delivery.deliver_past(DELIVER_PAST_SECONDS)
         finally:
             pump.cancel()
             (ended,) = await asyncio.gather(pump, return_exceptions=True)
@@ -117,10 +147,6 @@ class LeftoverDelivery:
         except NotFoundError:
             return None
         return [target for _, target in targets_of(processor)]
-
-
-def _open(path: Path, max_bytes: int) -> Outbox:
-    return Outbox(path, max_bytes=max_bytes)
 
 
 def _remove(path: Path) -> None:

@@ -8,6 +8,7 @@ Rules:
 - Items, the mark that a fragment is done, and the session's own state are one transaction: after
   a crash a session goes on exactly behind what it had written.
 - Items leave in the order they came. What is acknowledged is deleted.
+- Each item knows when it came, by the wall clock, also after a restart.
 - Who opens the file owns it. A former owner, such as a worker that lost its lease and wakes up,
   can neither append nor acknowledge any more (:class:`OutboxTakenError`).
 - A file that is damaged is moved aside, with an error in the log, and a new one begun.
@@ -19,9 +20,10 @@ import contextlib
 import json
 import threading
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 
+from streamd.clock import Clock, SystemClock
 from streamd.pipeline.outbox_file import (
     OutboxError,
     leftover_outboxes,
@@ -43,6 +45,8 @@ __all__ = [
 
 _ITEM_OVERHEAD_BYTES = 200
 """Row, page share and attributes of an item, for the bound."""
+_KEPT_MS = "kept_ms"
+"""Among the attributes in the file; no form of the file of its own for one number."""
 
 
 class OutboxTakenError(OutboxError):
@@ -56,14 +60,16 @@ class Outbox:
         path: The file, see :func:`outbox_path`; it and its directory are made if missing.
         max_bytes: What it may hold before :attr:`is_full`; appending still works then, so that
             what was made is kept, but callers are to wait before they make more.
+        clock: Says when items came; ``None``: the machine's.
 
     Raises:
         OutboxError: If the file cannot be opened.
 
     """
 
-    def __init__(self, path: Path, *, max_bytes: int) -> None:
+    def __init__(self, path: Path, *, max_bytes: int, clock: Clock | None = None) -> None:
         self._path = path
+        self._clock = clock or SystemClock()
         self._max_bytes = max_bytes
         self._lock = threading.RLock()
         self._room = threading.Condition(self._lock)
@@ -121,7 +127,8 @@ class Outbox:
             OutboxError: If nothing could be written, for instance because the disk is full.
 
         """
-        rows = [_to_row(item) for item in items]
+        now_ms = int(self._clock.epoch() * 1000)
+        rows = [_to_row(item, now_ms) for item in items]
         size = sum(row[0] for row in rows)
         # The lock also covers the numbers kept beside the file.
         with self._lock:
@@ -142,18 +149,23 @@ class Outbox:
         if listener is not None:
             listener()
 
-    def peek(self, limit: int, max_bytes: int) -> list[tuple[int, OutboxItem]]:
+    def peek(
+        self, limit: int, max_bytes: int, *, after_seq: int = 0
+    ) -> list[tuple[int, OutboxItem]]:
         """Return the oldest items with their numbers, at least one if there is any.
 
         Args:
             limit: At most so many.
             max_bytes: Stop before the bodies exceed this.
+            after_seq: Only items behind this one.
 
         """
         batch: list[tuple[int, OutboxItem]] = []
         size = 0
         with self._lock, storage_errors(self._path):
-            rows = self._db.execute("SELECT * FROM items ORDER BY seq LIMIT ?", (limit,))
+            rows = self._db.execute(
+                "SELECT * FROM items WHERE seq > ? ORDER BY seq LIMIT ?", (after_seq, limit)
+            )
             for row in rows:
                 size += row[1]
                 if batch and size > max_bytes:
@@ -177,12 +189,31 @@ class Outbox:
                 ).fetchone()
                 self._db.execute("DELETE FROM items WHERE seq <= ?", (up_to_seq,))
                 self._settle_fragments(up_to_seq)
-            self._items -= count
-            self._bytes -= size
-            self._room.notify_all()
-            if self._items == 0:
-                shrink(self._db)
+            self._note_removed(count, size)
         return self.delivered_fragment()
+
+    def remove(self, seqs: Collection[int]) -> None:
+        """Delete these items, wherever they stand: they went past those before them.
+
+        Fragments stay undelivered until what is left of them has arrived.
+        """
+        with self._lock:
+            count = size = 0
+            with self._writing():
+                for seq in seqs:
+                    row = self._db.execute(
+                        "DELETE FROM items WHERE seq = ? RETURNING size", (seq,)
+                    ).fetchone()
+                    if row is not None:
+                        count, size = count + 1, size + int(row[0])
+            self._note_removed(count, size)
+
+    def _note_removed(self, count: int, size: int) -> None:
+        self._items -= count
+        self._bytes -= size
+        self._room.notify_all()
+        if self._items == 0:
+            shrink(self._db)
 
     def last_fragment(self) -> str | None:
         """Return the session's last fragment whose results are all in."""
@@ -206,6 +237,11 @@ class Outbox:
     def size_bytes(self) -> int:
         """Bytes that wait."""
         return self._bytes
+
+    @property
+    def max_bytes(self) -> int:
+        """What it may hold before it is full."""
+        return self._max_bytes
 
     @property
     def is_full(self) -> bool:
@@ -276,25 +312,28 @@ class Outbox:
             raise
 
 
-def _to_row(item: OutboxItem) -> tuple[int, str, str, str, str, str, bytes]:
+def _to_row(item: OutboxItem, now_ms: int) -> tuple[int, str, str, str, str, str, bytes]:
     return (
         len(item.body) + _ITEM_OVERHEAD_BYTES,
         item.kind,
         item.target,
         item.key,
         item.content_type,
-        json.dumps(dict(item.attributes)),
+        json.dumps({**item.attributes, _KEPT_MS: now_ms}),
         item.body,
     )
 
 
 def _to_item(row: Sequence[object]) -> OutboxItem:
-    _, _, kind, target, key, content_type, attributes, body = row
+    _, _, kind, target, key, content_type, packed, body = row
+    attributes = json.loads(str(packed))
+    kept_ms = attributes.pop(_KEPT_MS, None)
     return OutboxItem(
         kind=kind,  # type: ignore[arg-type]  # written from a Kind
         target=str(target),
         key=str(key),
         content_type=str(content_type),
-        attributes=json.loads(str(attributes)),
+        attributes=attributes,
+        kept_ms=kept_ms,
         body=bytes(body),  # type: ignore[call-overload]  # a BLOB column
     )

@@ -102,6 +102,7 @@ async def prepare(
         clock=parts.clock,
         run_blocking=parts.run_outbox,
         targets=[target for _, target in targets_of(processor)],
+        settings=parts.settings.outbox,
         on_delivered=on_delivered,
         on_gone=on_gone,
         on_health=on_health,
@@ -206,6 +207,7 @@ def _open_outbox(processor: StreamProcessor, parts: SessionParts) -> Outbox:
     return Outbox(
         outbox_path(parts.settings.data_dir / "outbox", processor.name),
         max_bytes=parts.settings.outbox.max_bytes,
+        clock=parts.clock,
     )
 
 

@@ -255,10 +255,14 @@ class SessionRunner:
             return
         failure = self._failure if outcome is _Outcome.FAILED else None
         await self._parts.engine.run(chain.finish, failure)
-        if failure is not None:
-            await delivery.drain(DELIVER_AT_FAILURE_SECONDS)
+        await delivery.drain(
+            DELIVER_AT_STOP_SECONDS if failure is None else DELIVER_AT_FAILURE_SECONDS
+        )
+        # A target found missing now fails the session too. The notice of its end must not stay
+        # behind objects for a bucket that is gone.
+        await delivery.deliver_past(DELIVER_AT_FAILURE_SECONDS)
+        if (failure := failure or delivery.gone) is not None:
             raise SessionFailedError(failure)
-        await delivery.drain(DELIVER_AT_STOP_SECONDS)
         await self._report(Event.SESSION_ENDED)
 
     async def _keep_store_informed(self) -> None:

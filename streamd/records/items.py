@@ -48,6 +48,8 @@ class OutboxItem:
     content_type: str
     body: bytes
     attributes: Mapping[str, str] = field(default_factory=dict)
+    kept_ms: int | None = field(default=None, compare=False)
+    """When the outbox took it, milliseconds since 1970; ``None`` before that."""
 
 
 def record_item(

@@ -29,6 +29,17 @@ class SinkError(StreamdError):
 class SinkUnavailableError(SinkError):
     """The sink cannot take items now; those not settled are to be sent again, in order."""
 
+    def __init__(
+        self,
+        message: str,
+        *,
+        settled: Iterable[int] = (),
+        retry_after_seconds: float | None = None,
+    ) -> None:
+        super().__init__(message, settled=settled)
+        self.retry_after_seconds = retry_after_seconds
+        """How long the sink asks to be left alone, where it says."""
+
 
 class SinkRejectedError(SinkError):
     """The sink can do nothing with some items, and never will."""

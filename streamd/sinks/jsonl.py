@@ -18,25 +18,56 @@ __all__ = ["append_lines"]
 _TAIL_BLOCK_BYTES = 64 * 1024
 
 
-def append_lines(path: Path, lines: Sequence[bytes], *, mode: int = 0o644) -> None:
+def append_lines(
+    path: Path, lines: Sequence[bytes], *, mode: int = 0o644, max_bytes: int | None = None
+) -> bool:
     """Append lines (each without its newline) to the file, all of them or none.
 
     The data is handed to the operating system, not forced to the disk: it survives the death of
     any process, not a power failure.
+
+    Args:
+        path: The file; its directory is made if missing.
+        lines: In their order.
+        mode: Rights of a file that is made.
+        max_bytes: A file that would grow beyond it becomes ``FILE.1`` first, in place of an
+            older one of that name; ``None``: it grows for ever.
+
+    Returns:
+        Whether lines of long ago were dropped that way.
 
     Raises:
         OSError: If they cannot be written; the file is as it was.
 
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    # Opened anew each time: whoever rotates the file away gets a new one.
-    file = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, mode)
+    data = b"".join(line + b"\n" for line in lines)
+    dropped = False
+    while True:
+        # Opened anew each time: whoever rotates the file away gets a new one.
+        file = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, mode)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            if not _is_at(path, file):
+                # Rotated away while this process waited for the lock.
+                continue
+            size = _mend_tail(file)
+            if max_bytes is not None and size > 0 and size + len(data) > max_bytes:
+                older = path.with_name(f"{path.name}.1")
+                dropped = older.exists()
+                path.replace(older)
+                continue
+            _write_whole(file, data, size)
+            return dropped
+        finally:
+            os.close(file)
+
+
+def _is_at(path: Path, file: int) -> bool:
     try:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        size = _mend_tail(file)
-        _write_whole(file, b"".join(line + b"\n" for line in lines), size)
-    finally:
-        os.close(file)
+        return os.path.samestat(os.fstat(file), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 def _write_whole(file: int, data: bytes, size: int) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import json
+import logging
 import os
 import stat
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
@@ -18,10 +19,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 
-from streamd.clock import SystemClock
-from streamd.config import KafkaSettings
+from streamd.clock import Clock, SystemClock
+from streamd.config import KafkaSettings, OutboxSettings
 from streamd.metrics import Metrics
-from streamd.pipeline import delivery as delivery_module
+from streamd.pipeline import dead_letters as dead_letters_module
 from streamd.pipeline.delivery import Delivery
 from streamd.pipeline.outbox import Outbox, OutboxTakenError
 from streamd.records import Kind, OutboxItem
@@ -35,10 +36,12 @@ from streamd.sinks import (
 )
 from streamd.sinks.kafka import KafkaSink
 from streamd.sinks.local import LocalSink
+from tests.support.clock import ManualClock
 from tests.support.kafka import mock_cluster, read_topic
 
 STREAM_ARN = "arn:aws:kinesis:us-east-1:111122223333:stream/faces"
 TOPIC_ARN = "arn:aws:sns:us-east-1:111122223333:porch"
+FULL = "streamd_outbox_full"
 TARGETS: dict[Kind, str] = {"kinesis": STREAM_ARN, "s3": "bucket", "sns": TOPIC_ARN}
 
 
@@ -98,10 +101,12 @@ class FakeSink:
 class Bench:
     """A delivery, what it delivers and what it reports."""
 
-    def __init__(self, directory: Path, sinks: Any, **options: Any) -> None:
+    def __init__(
+        self, directory: Path, sinks: Any, *, clock: Clock | None = None, **options: Any
+    ) -> None:
         self.directory = directory
         self.metrics = Metrics(CollectorRegistry())
-        self.outbox = Outbox(directory / "outbox/door.sqlite", max_bytes=1_000)
+        self.outbox = Outbox(directory / "outbox/door.sqlite", max_bytes=1_000, clock=clock)
         self.outbox.begin("session")
         self.delivered: list[str] = []
         self.gone: list[str] = []
@@ -113,7 +118,7 @@ class Bench:
             processor_name="door",
             dead_letter_dir=directory / "dead-letter",
             metrics=self.metrics,
-            clock=SystemClock(),
+            clock=clock or SystemClock(),
             run_blocking=self.run_blocking,
             on_delivered=self.delivered.append,
             on_gone=self.gone.append,
@@ -222,6 +227,7 @@ async def test_a_poison_record_does_not_hold_up_the_rest(tmp_path: Path) -> None
     }
     labels = {"sink": "fake", "error": "SinkRejectedError"}
     assert bench.value("streamd_sink_errors_total", **labels) == 1
+    assert bench.value("streamd_dead_letters_total", sink="fake", reason="refused") == 1
     assert bench.delivered == ["F1"]
 
 
@@ -250,7 +256,7 @@ async def test_dead_letters_wait_for_a_full_disk(
             raise failure
         real(*args, **options)
 
-    monkeypatch.setattr(delivery_module, "append_lines", full_once)
+    monkeypatch.setattr(dead_letters_module, "append_lines", full_once)
     async with running(tmp_path, FakeSink(SinkRejectedError({0: "no"}))) as bench:
         await append(bench, item("1"))
         assert await bench.delivery.drain(10)
@@ -276,6 +282,125 @@ async def test_a_target_of_an_earlier_definition_holds_up_nothing(tmp_path: Path
         assert await bench.delivery.drain(10)
     assert (sink.arrived, bench.gone) == (["2"], [])
     assert [letter["key"] for letter in bench.dead_letters()] == ["1"]
+
+
+async def test_what_waits_behind_a_gone_target_can_go_past_it(tmp_path: Path) -> None:
+    """The notice that a session is over leaves although its bucket is gone; pictures stay."""
+
+    class NoBucket(FakeSink):
+        async def deliver(self, items: Sequence[OutboxItem]) -> None:
+            if items[0].kind == "s3":
+                raise SinkGoneError("Bucket bucket not found")
+            await super().deliver(items)
+
+    sink = NoBucket(None, SinkUnavailableError("busy"))
+    async with running(tmp_path, sink) as bench:
+        await append(
+            bench,
+            item("before", "sns"),
+            item("frame", "s3"),
+            item("seen", "sns"),
+            item("results", "s3"),
+            item("complete", "sns"),
+        )
+        assert not await bench.delivery.drain(10)
+        assert bench.delivery.gone == "Bucket bucket not found"
+        await bench.delivery.deliver_past(10)
+        assert sink.arrived == ["before", "seen", "complete"]
+        assert [found.key for _, found in bench.outbox.peek(9, 9_999)] == ["frame", "results"]
+        assert bench.outbox.pending() == 2
+
+
+async def test_nothing_goes_past_while_no_target_is_gone(tmp_path: Path) -> None:
+    """A sink that is merely away keeps the order."""
+    sink = FakeSink(*[SinkUnavailableError("away")] * 1000)
+    async with running(tmp_path, sink) as bench:
+        await append(bench, item("1"), item("2", "sns"))
+        await eventually(lambda: bench.delivery.trouble is not None)
+        await bench.delivery.deliver_past(10)
+        assert bench.outbox.pending() == 2
+
+
+async def test_going_past_has_a_deadline(tmp_path: Path) -> None:
+    """A second sink that is away does not hold up the end of a session."""
+
+    class Sinks(FakeSink):
+        async def deliver(self, items: Sequence[OutboxItem]) -> None:
+            if items[0].kind == "s3":
+                raise SinkGoneError("gone")
+            raise SinkUnavailableError("away")
+
+    async with running(tmp_path, Sinks()) as bench:
+        await append(bench, item("frame", "s3"), item("complete", "sns"))
+        assert not await bench.delivery.drain(10)
+        await bench.delivery.deliver_past(0.05)
+        assert bench.outbox.pending() == 2
+
+
+@pytest.mark.parametrize(
+    ("limits", "buried"),
+    [
+        ({}, []),
+        ({"max_age_hours": 2}, []),
+        ({"max_age_hours": 0.5}, ["1", "2"]),
+        ({"max_notification_age_seconds": 60}, ["2"]),
+    ],
+    ids=["for ever", "young enough", "all", "notifications"],
+)
+async def test_what_waited_too_long_becomes_a_dead_letter(
+    tmp_path: Path, limits: dict[str, float], buried: list[str]
+) -> None:
+    """A late alert may do harm; it is counted and kept, and the rest goes on."""
+    clock = ManualClock()
+    box = Outbox(tmp_path / "outbox/door.sqlite", max_bytes=1_000, clock=clock)
+    box.append([item("1"), item("2", "sns")])
+    box.close()
+    clock.advance(3600)
+    sink = FakeSink()
+    options = {"settings": OutboxSettings.model_validate(limits), "clock": clock}
+    async with running(tmp_path, sink, **options) as bench:
+        await append(bench, item("3", "sns"))
+        assert await bench.delivery.drain(10)
+        letters = bench.dead_letters() if buried else []
+    assert sink.arrived == [name for name in ("1", "2", "3") if name not in buried]
+    assert [letter["key"] for letter in letters] == buried
+    assert all(
+        letter["reason"].startswith("waited 3600 s, longer than 'outbox.m") for letter in letters
+    )
+    count = bench.value("streamd_dead_letters_total", sink="fake", reason="expired")
+    assert count == (len(buried) or None)
+
+
+async def test_an_item_expires_while_its_sink_is_away(tmp_path: Path) -> None:
+    """It does not wait for the sink's return: its time is looked at before each attempt."""
+    clock = ManualClock()
+    sink = FakeSink(*[SinkUnavailableError("away")] * 100_000)
+    limits = OutboxSettings(max_notification_age_seconds=10)
+    async with running(tmp_path, sink, settings=limits, clock=clock) as bench:
+        await append(bench, item("1", "sns"))
+        await eventually(lambda: bench.delivery.trouble is not None)
+        clock.advance(11)
+        assert await bench.delivery.drain(10)
+    assert [letter["key"] for letter in bench.dead_letters()] == ["1"]
+
+
+async def test_notifications_leave_in_small_calls(tmp_path: Path) -> None:
+    """A kill repeats ten at most, and a slow receiver does not make the others old."""
+    sink = FakeSink()
+    async with running(tmp_path, sink) as bench:
+        await append(bench, *(item(str(number), "sns") for number in range(25)))
+        assert await bench.delivery.drain(10)
+    assert [len(call) for call in sink.calls] == [10, 10, 5]
+
+
+async def test_a_sink_is_left_alone_as_long_as_it_asks(tmp_path: Path) -> None:
+    """Retry-After goes before the back-off."""
+    sink = FakeSink(SinkUnavailableError("busy", retry_after_seconds=0.3))
+    started = asyncio.get_running_loop().time()
+    async with running(tmp_path, sink) as bench:
+        await append(bench, item("1"))
+        assert await bench.delivery.drain(10)
+    assert asyncio.get_running_loop().time() - started >= 0.3
 
 
 async def test_fragments_are_reported_once_delivered(tmp_path: Path) -> None:
@@ -323,15 +448,21 @@ async def test_draining_has_a_deadline(tmp_path: Path) -> None:
         assert bench.outbox.pending() == 1
 
 
-async def test_intake_waits_for_room(tmp_path: Path) -> None:
-    """A full outbox holds a session up until items have left."""
+async def test_intake_waits_for_room(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A full outbox holds a session up until items have left; a gauge and the log say so."""
+    caplog.set_level(logging.INFO)
     sink = FakeSink()
     sink.blocked.clear()
     async with running(tmp_path, sink) as bench:
         await append(bench, *(item(str(number)) for number in range(10)))
         full = await bench.delivery.wait_for_room(0.01)
+        waiting = asyncio.create_task(bench.delivery.wait_for_room(10))
+        await eventually(lambda: bench.value(FULL, stream_processor="door") == 1)
         sink.blocked.set()
-        assert (full, await bench.delivery.wait_for_room(10)) == (False, True)
+        assert (full, await waiting) == (False, True)
+    assert bench.value(FULL, stream_processor="door") == 0
+    assert "outbox is full with 10 results of 2010 bytes: video waits" in caplog.text
+    assert "outbox has room again" in caplog.text
 
 
 async def test_who_waits_for_room_hears_of_the_end(tmp_path: Path) -> None:

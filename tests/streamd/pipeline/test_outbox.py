@@ -20,6 +20,7 @@ from streamd.pipeline.outbox import (
     OutboxTakenError,
     outbox_path,
 )
+from tests.support.clock import ManualClock
 
 MANY = 10**9
 
@@ -260,3 +261,44 @@ def test_kill_9_loses_nothing_that_was_appended(path: Path) -> None:
     assert keys(box) == [f"{n}-{part}" for n in range(1, done + 1) for part in range(3)]
     assert box.state() == str(done).encode()
     box.close()
+
+
+def test_an_item_knows_when_it_was_kept(path: Path) -> None:
+    """Also after a restart: its age is counted from the append, not from the start."""
+    clock = ManualClock(1_700_000_000.5)
+    box = Outbox(path, max_bytes=10_000, clock=clock)
+    box.append([item("1")])
+    box.close()
+    clock.advance(60)
+    again = Outbox(path, max_bytes=10_000, clock=clock)
+    again.append([item("2")])
+    assert [found.kept_ms for _, found in again.peek(9, MANY)] == [
+        1_700_000_000_500,
+        1_700_000_060_500,
+    ]
+    assert [found.attributes for _, found in again.peek(9, MANY)] == [
+        {"event_id": "1"},
+        {"event_id": "2"},
+    ]
+    again.close()
+
+
+def test_an_item_of_an_older_file_has_no_age(outbox: Outbox) -> None:
+    """What was kept before this was written down never expires."""
+    outbox.append([item("1")])
+    outbox._db.execute("UPDATE items SET attributes = '{}'")
+    assert [found.kept_ms for _, found in outbox.peek(9, MANY)] == [None]
+
+
+def test_items_can_leave_past_others(path: Path, outbox: Outbox) -> None:
+    """What has left is gone, what stood before it stays, and the count is right."""
+    outbox.append([item(name) for name in ("1", "2", "3")], fragment_done="F1")
+    assert [found.key for _, found in outbox.peek(1, MANY, after_seq=1)] == ["2"]
+    outbox.remove({2, 3, 99})
+    assert (keys(outbox), outbox.pending(), outbox.delivered_fragment()) == (["1"], 1, None)
+    outbox.acknowledge(1)
+    assert outbox.size_bytes == 0
+    outbox.close()
+    again = Outbox(path, max_bytes=10_000)
+    assert again.pending() == 0
+    again.close()

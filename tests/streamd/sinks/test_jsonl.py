@@ -107,3 +107,36 @@ def test_processes_do_not_mix_their_lines(path: Path) -> None:
     for who in range(3):
         numbers = [line["n"] for line in lines if line["who"] == who]
         assert numbers == [number for number in range(100) for _ in range(3)]
+
+
+def test_a_file_that_is_long_enough_is_put_aside(tmp_path: Path) -> None:
+    """The newest lines are in the file, those before in FILE.1, older ones are dropped."""
+    path = tmp_path / "letters.jsonl"
+    dropped = [append_lines(path, [b'{"n":%d}' % n], max_bytes=16) for n in range(5)]
+    assert path.read_bytes() == b'{"n":4}\n'
+    assert path.with_name("letters.jsonl.1").read_bytes() == b'{"n":2}\n{"n":3}\n'
+    assert dropped == [False, False, False, False, True]
+
+
+def test_rotating_writers_lose_nothing_to_each_other(tmp_path: Path) -> None:
+    """Who waited for the lock of a file that was put aside takes the new one."""
+    path = tmp_path / "letters.jsonl"
+    writers = [
+        subprocess.Popen([sys.executable, "-c", _ROTATING_WRITER, str(path), str(number)])
+        for number in range(3)
+    ]
+    assert [writer.wait(30) for writer in writers] == [0, 0, 0]
+    older = path.with_name("letters.jsonl.1")
+    lines = [*older.read_text().splitlines(), *path.read_text().splitlines()]
+    # Each file but the last is full when it is put aside: twelve lines of eight bytes.
+    assert len(older.read_text().splitlines()) == 12
+    assert len(lines) == len(set(lines)) == 12 + (300 % 12 or 12)
+
+
+_ROTATING_WRITER = """
+import sys
+from pathlib import Path
+from streamd.sinks.jsonl import append_lines
+for n in range(100):
+    append_lines(Path(sys.argv[1]), [b'"%d%04d"' % (int(sys.argv[2]), n)], max_bytes=96)
+"""
