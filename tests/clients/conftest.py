@@ -15,10 +15,22 @@ KEY, SECRET = "AKIDEXAMPLE", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"
 
 
 @pytest.fixture(scope="module")
-def signed_daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
+def more_settings() -> dict[str, str]:
+    """Settings of the daemon besides the signatures, for a module to choose."""
+    return {}
+
+
+@pytest.fixture(scope="module")
+def signed_daemon(
+    tmp_path_factory: pytest.TempPathFactory, more_settings: dict[str, str]
+) -> Iterator[Daemon]:
     """A daemon with ``auth.mode = "sigv4"``, shared by the tests of a module."""
     credentials = json.dumps([{"access_key_id": KEY, "secret_access_key": SECRET}])
-    env = {"STREAMD_AUTH__MODE": "sigv4", "STREAMD_AUTH__CREDENTIALS": credentials}
+    env = {
+        "STREAMD_AUTH__MODE": "sigv4",
+        "STREAMD_AUTH__CREDENTIALS": credentials,
+        **more_settings,
+    }
     with running_daemon(tmp_path_factory.mktemp("signed") / "data", env) as running:
         running.credentials = (KEY, SECRET)
         yield running

@@ -117,11 +117,17 @@ def install(client: Client) -> Path:
         shutil.rmtree(building)
         failure.write_text(str(error))
         raise
-    for old in TARGET.glob(f"{client.name}-*"):
-        if old != building and old.is_dir() and not old.name.endswith(f".{os.getpid()}"):
-            shutil.rmtree(old, ignore_errors=True)
+    _remove_old(client, keep=building)
     building.rename(target)
     return target
+
+
+def _remove_old(client: Client, *, keep: Path) -> None:
+    for path in TARGET.glob(f"{client.name}-*"):
+        if path.suffix == ".failed":
+            path.unlink(missing_ok=True)
+        elif not path.suffix and path != keep:
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def _build(client: Client, folder: Path) -> None:
@@ -160,6 +166,8 @@ def _fingerprint(folder: Path) -> str:
 def client_env(daemon: Daemon, **more: str) -> dict[str, str]:
     """Return the environment every AWS client reads; only the endpoint is not AWS's."""
     key, secret = daemon.credentials
+    nothing = daemon.data_dir.with_name("no-aws-configuration")
+    nothing.touch()
     return {
         "AWS_ENDPOINT_URL": daemon.url,
         "AWS_REGION": "us-east-1",
@@ -168,8 +176,8 @@ def client_env(daemon: Daemon, **more: str) -> dict[str, str]:
         "AWS_SECRET_ACCESS_KEY": secret,
         "AWS_EC2_METADATA_DISABLED": "true",
         # What the developer's own files say is no part of a test.
-        "AWS_CONFIG_FILE": os.devnull,
-        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+        "AWS_CONFIG_FILE": str(nothing),
+        "AWS_SHARED_CREDENTIALS_FILE": str(nothing),
         "AWS_PAGER": "",
         **more,
     }
@@ -228,9 +236,15 @@ def run_steps(
             process.wait()
             killer.cancel()
             reader.join()
-    text = "".join(errors)[-4000:]
-    assert process.returncode == 0, f"{command[0]} ended with {process.returncode}:\n{text}"
+    assert process.returncode == 0, (
+        f"{command[0]} ended with {process.returncode} after the steps {list(steps)}:\n"
+        + _shortened("".join(errors))
+    )
     return steps
+
+
+def _shortened(text: str, limit: int = 6000) -> str:
+    return text if len(text) <= limit else f"{text[: limit // 2]}\n...\n{text[-limit // 2 :]}"
 
 
 def main() -> None:
