@@ -208,6 +208,8 @@ def check_outputs(settings: Settings) -> Iterator[Finding]:
         yield _good("outputs", f"{', '.join(local)}: files in {settings.data_dir / 'outputs'}")
     if "kafka" in chosen.values():
         yield asyncio.run(_check_kafka(settings))
+    if outputs.sns == "webhook":
+        yield _check_webhook(settings)
     for kind, sink in chosen.items():
         if sink == kind:
             yield _check_service(kind, settings)
@@ -301,6 +303,20 @@ def _wrong_packages() -> Iterator[str]:
             continue
         if not requirement.specifier.contains(version, prereleases=True):
             yield f"{requirement.name} {version} is not {requirement.specifier}"
+
+
+def _check_webhook(settings: Settings) -> Finding:
+    url = settings.webhook.url
+    parts = urllib.parse.urlsplit(url.get_secret_value() if url else "")
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    try:
+        # Nothing is posted: a receiver would take it for an event.
+        with socket.create_connection((parts.hostname or "", port), NETWORK_SECONDS):
+            return _good("webhook", f"{parts.hostname}:{port} answers")
+    except OSError as error:
+        reason = error.strerror or str(error)
+        detail = f"{parts.hostname}:{port} does not answer: {reason}"
+        return _broken("webhook", detail, "check webhook.url, and that the receiver runs")
 
 
 async def _check_kafka(settings: Settings) -> Finding:

@@ -21,8 +21,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from streamd.clock import Clock
-from streamd.records.items import EVENT_ID, SUBJECT, Kind, OutboxItem
-from streamd.records.values import encode
+from streamd.records.items import Kind, OutboxItem
+from streamd.sinks.envelope import notification_envelope
 from streamd.sinks.errors import SinkGoneError, SinkRejectedError, SinkUnavailableError
 from streamd.sinks.jsonl import append_lines
 from streamd.sinks.sink import BlockingSink
@@ -87,23 +87,11 @@ class LocalSink(BlockingSink):
         if kind == "kinesis":
             self._append("kinesis", stream_name(target), [item.body for item in run])
         else:
-            self._append("sns", topic_name(target), [self._notification(item) for item in run])
+            lines = [notification_envelope(item, now=self._clock.now()) for item in run]
+            self._append("sns", topic_name(target), lines)
 
     def _append(self, directory: str, name: str, lines: Sequence[bytes]) -> None:
         append_lines(self._directory / directory / f"{name}.jsonl", lines)
-
-    def _notification(self, item: OutboxItem) -> bytes:
-        now = self._clock.now()
-        return encode(
-            {
-                "TopicArn": item.target,
-                "Subject": item.attributes.get(SUBJECT, ""),
-                "Message": item.body.decode(),
-                # SNS makes one up; ours is the same for every repeat.
-                "MessageId": item.attributes.get(EVENT_ID) or str(uuid.uuid4()),
-                "Timestamp": f"{now:%Y-%m-%dT%H:%M:%S}.{now.microsecond // 1000:03d}Z",
-            }
-        )
 
     def _remove_old_drafts(self) -> None:
         oldest = self._clock.epoch() - _DRAFT_SECONDS

@@ -15,6 +15,7 @@ from streamd.sinks.local import LocalSink
 from streamd.sinks.s3 import S3Sink
 from streamd.sinks.sink import Sink
 from streamd.sinks.sns import SnsSink
+from streamd.sinks.webhook import WebhookSink
 
 __all__ = ["SinkRouter", "build_sinks"]
 
@@ -64,4 +65,6 @@ def build_sinks(settings: Settings, *, clock: Clock) -> SinkRouter:
         made["s3"] = S3Sink(functools.partial(create_client, "s3", settings.s3, region=region))
     if outputs.sns == "sns":
         made["sns"] = SnsSink(functools.partial(create_client, "sns", settings.sns, region=region))
+    if outputs.sns == "webhook":
+        made["webhook"] = WebhookSink(settings.webhook, clock=clock)
     return SinkRouter({kind: made[name] for kind, name in chosen.items()})

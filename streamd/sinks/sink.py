@@ -21,7 +21,7 @@ class Sink(Protocol):
     """
 
     name: str
-    """For metrics and logs: ``local``, ``kafka``, ``kinesis``, ``s3``, ``sns``."""
+    """For metrics and logs: ``local``, ``kafka``, ``kinesis``, ``s3``, ``sns``, ``webhook``."""
 
     async def open(self) -> None:
         """Get ready. What is not reachable yet is no error here."""

@@ -178,6 +178,25 @@ def test_kafka_that_is_away(tmp_path: Path, unused_tcp_port: int) -> None:
     assert (finding.verdict, finding.title) == (Verdict.BROKEN, "kafka")
 
 
+def test_webhook(tmp_path: Path) -> None:
+    """A receiver whose port answers is good; the token in its URL stays unsaid."""
+    with socket.create_server(("127.0.0.1", 0)) as receiver:
+        port = receiver.getsockname()[1]
+        found = settings(
+            tmp_path,
+            outputs={"sns": "webhook"},
+            webhook={
+                "url": f"http://127.0.0.1:{port}/hush",
+                "secret": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+            },
+        )
+        finding = run_check(checks.check_outputs, found)[-1]
+    assert (finding.verdict, finding.title) == (Verdict.GOOD, "webhook")
+    finding = run_check(checks.check_outputs, found)[-1]
+    assert finding.verdict is Verdict.BROKEN
+    assert "hush" not in finding.detail
+
+
 def test_cameras(tmp_path: Path) -> None:
     """A camera whose port answers is good; passwords stay unsaid."""
     with socket.create_server(("127.0.0.1", 0)) as camera:

@@ -7,14 +7,25 @@ from pathlib import Path
 import pytest
 
 from streamd.clock import SystemClock
-from streamd.config import KafkaSettings, OutputsSettings, ServerSettings, Settings
+from streamd.config import (
+    KafkaSettings,
+    OutputsSettings,
+    ServerSettings,
+    Settings,
+    WebhookSettings,
+)
 from streamd.records import Kind
 from streamd.sinks import SinkGoneError, build_sinks
 
 
 def settings(data_dir: Path, outputs: OutputsSettings) -> Settings:
     return Settings(
-        server=ServerSettings(data_dir=data_dir), outputs=outputs, kafka=KafkaSettings()
+        server=ServerSettings(data_dir=data_dir),
+        outputs=outputs,
+        kafka=KafkaSettings(),
+        webhook=WebhookSettings.model_validate(
+            {"url": "https://host/", "secret": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"}
+        ),
     )
 
 
@@ -23,9 +34,10 @@ def settings(data_dir: Path, outputs: OutputsSettings) -> Settings:
     [
         (OutputsSettings(), ("local", "local", "local")),
         (OutputsSettings(kinesis="kafka", sns="kafka"), ("kafka", "local", "kafka")),
+        (OutputsSettings(sns="webhook"), ("local", "local", "webhook")),
         (OutputsSettings(kinesis="kinesis", s3="s3", sns="sns"), ("kinesis", "s3", "sns")),
     ],
-    ids=["local", "kafka", "aws"],
+    ids=["local", "kafka", "webhook", "aws"],
 )
 async def test_the_settings_choose_the_sinks(
     tmp_path: Path, outputs: OutputsSettings, names: tuple[str, str, str]
