@@ -129,7 +129,10 @@ class Users:
             )
         return {
             "AssociatedFaces": [{"FaceId": face_id} for face_id in change.changed],
-            "UnsuccessfulFaceAssociations": [_refused(refusal) for refusal in change.refused],
+            "UnsuccessfulFaceAssociations": [
+                {**_refused(refusal), "Confidence": _confidence(refusal)}
+                for refusal in change.refused
+            ],
             "UserStatus": change.user.status,
         }
 
@@ -172,13 +175,16 @@ def user_refusals(params: Params) -> Iterator[None]:
 
 
 def _refused(refusal: FaceRefusal) -> dict[str, Any]:
-    confidence = refusal.confidence_percent
     return {
         "FaceId": refusal.face_id,
         "UserId": refusal.user_id,
-        "Confidence": None if confidence is None else percent_to_wire(confidence),
         "Reasons": [] if refusal.reason is None else [refusal.reason],
     }
+
+
+def _confidence(refusal: FaceRefusal) -> float | None:
+    percent = refusal.confidence_percent
+    return None if percent is None else percent_to_wire(percent)
 
 
 def _request_token(operation: str, params: Params) -> RequestToken | None:

@@ -107,8 +107,12 @@ class CollectionSearch:
         return [(face.external_image_id or "", similarity) for face, similarity in found]
 
     def forget_deleted(self) -> int:
-        """Remove the vectors of deleted collections from the disk; returns how many had some."""
-        return self._vectors.prune()
+        """Forget the vectors of deleted collections, here and on disk; returns how many had some."""
+        pruned = self._vectors.prune()
+        with self._lock:
+            for key in [key for key in self._indexes if not self._vectors.holds(*key)]:
+                del self._indexes[key]
+        return pruned
 
     def _index(
         self, account_id: str, collection_id: str, *, fresh: bool

@@ -111,17 +111,26 @@ class CollectionVectors:
             entry.lock.release()
 
     def prune(self) -> int:
-        """Remove the files of collections that no longer exist; returns of how many."""
+        """Forget collections that no longer exist, here and on disk; returns how many files had."""
         try:
             # In this order: a collection made in between has no directory in the list.
             directories = [path for path in self._cache_dir.iterdir() if path.is_dir()]
         except FileNotFoundError:
             return 0
+        held = list(self._entries.items())
         known = self._store.collection_incarnations()
+        for name, entry in held:
+            snapshot = entry.snapshot
+            if snapshot is not None and snapshot.incarnation not in known:
+                self._entries.pop(name, None)
         litter = [path for path in directories if path.name not in known]
         for path in litter:
             VectorFiles(path).remove()
         return len(litter)
+
+    def holds(self, account_id: str, collection_id: str) -> bool:
+        """Return whether this process holds, or is about to hold, a snapshot of the collection."""
+        return (account_id, collection_id) in self._entries
 
     def _is_recent(self, entry: _Entry) -> bool:
         return self._clock.monotonic() - entry.checked_at < CHECK_SECONDS
