@@ -6,7 +6,8 @@ the rules between members, from *Amazon Rekognition API Reference* and *Develope
 Extensions beyond AWS, none of which changes an answer AWS gives: either kind of stream
 processor may use either output, and both may have regions of interest. A label detection
 processor needs a NotificationChannel with the S3 output, as at AWS; with the Kinesis output
-its records already tell what a notification would, so it may go without.
+its records already tell what a notification would, so it may go without. Several stream
+processors may share a video stream, a data stream or a bucket; AWS wants one of each for each.
 """
 
 from __future__ import annotations
@@ -113,7 +114,8 @@ def change_from_wire(
         ServiceError: ``InvalidParameterException``.
 
     """
-    home = params.get("SettingsForUpdate", {}).get("ConnectedHomeForUpdate", {})
+    settings_for_update = params.get("SettingsForUpdate", {})
+    home = settings_for_update.get("ConnectedHomeForUpdate", {})
     deleted = frozenset(params.get("ParametersToDelete", ()))
     changed: dict[str, Any] = {}
     if "RegionsOfInterestForUpdate" in params:
@@ -128,10 +130,12 @@ def change_from_wire(
     if "MinConfidence" in home:
         settings["min_confidence_percent"] = home["MinConfidence"]
     _apply_deletions(deleted, changed, settings)
+    # An empty structure changes nothing, but it too says what kind the processor is of.
+    is_label = bool(settings) or "ConnectedHomeForUpdate" in settings_for_update
 
     def change(definition: StreamProcessorDefinition) -> StreamProcessorDefinition:
         update = dict(changed)
-        if settings:
+        if is_label:
             if not isinstance(definition.settings, ConnectedHomeSettings):
                 raise invalid_parameter("The settings of a face search can not be updated.")
             update["settings"] = definition.settings.model_copy(update=settings)

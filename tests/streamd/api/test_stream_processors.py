@@ -432,6 +432,11 @@ def test_regions_of_a_face_search_can_be_updated(client: Any) -> None:
         ),
         (
             FACE,
+            {"SettingsForUpdate": {"ConnectedHomeForUpdate": {}}},
+            GENERIC + "The settings of a face search can not be updated.",
+        ),
+        (
+            FACE,
             {"ParametersToDelete": ["ConnectedHomeMinConfidence"]},
             GENERIC + "The settings of a face search can not be updated.",
         ),
@@ -464,7 +469,7 @@ def test_regions_of_a_face_search_can_be_updated(client: Any) -> None:
             "set: [ConnectedHomeMinConfidence, RegionsOfInterest]]",
         ),
     ],
-    ids=["face", "face delete", "confidence", "regions", "label", "parameter"],
+    ids=["face", "face empty", "face delete", "confidence", "regions", "label", "parameter"],
 )
 def test_updates_that_are_refused(
     client: Any, base: dict[str, Any], params: dict[str, Any], message: str
