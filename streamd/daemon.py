@@ -34,6 +34,7 @@ from streamd.pipeline.collection_search import CollectionSearch
 from streamd.pipeline.engine import AnalysisEngine
 from streamd.pipeline.label_detection import missing_labels
 from streamd.pipeline.scheduler import StreamProcessorScheduler
+from streamd.protocol.front import name_server, refuse_unknown_paths
 from streamd.protocol.sigv4 import Verifier, auth_middleware
 from streamd.sinks.local_objects import LocalObjects
 from streamd.store import Store
@@ -148,9 +149,10 @@ class Daemon:
         self, api: RekognitionApi, gateway: Gateway, store: Store, run_store: Any
     ) -> web.Application:
         app = web.Application(
-            middlewares=[auth_middleware(self._verifier())],
+            middlewares=[refuse_unknown_paths, auth_middleware(self._verifier())],
             client_max_size=self._settings.server.max_body_bytes,
         )
+        app.on_response_prepare.append(name_server)
 
         async def metrics(request: web.Request) -> web.Response:
             del request
@@ -233,7 +235,12 @@ class Daemon:
         """Serve the application; yields the URL it is reached at on this machine."""
         server = self._settings.server
         runner = web.AppRunner(
-            app, access_log=None, shutdown_timeout=HTTP_SHUTDOWN_SECONDS, handler_cancellation=True
+            app,
+            access_log=None,
+            shutdown_timeout=HTTP_SHUTDOWN_SECONDS,
+            handler_cancellation=True,
+            # Signatures cover a body as it came, and no client of these services compresses.
+            auto_decompress=False,
         )
         await runner.setup()
         try:
