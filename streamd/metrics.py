@@ -89,6 +89,11 @@ class Metrics:
         self.source_reconnects = counter(
             "streamd_source_reconnects_total", "GetMedia calls after the first.", "stream_processor"
         )
+        self.session_shortages = counter(
+            "streamd_session_shortages_total",
+            "Times a session began anew because the disk, the store or memory failed it.",
+            "error",
+        )
         self.media_bytes = counter(
             "streamd_media_bytes_total", "Bytes of media read by sessions.", "stream_processor"
         )

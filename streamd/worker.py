@@ -162,11 +162,13 @@ async def run_sessions(
                 metrics=metrics,
                 clock=clock,
             )
-            host = SessionHost(
+            host: SessionHost = SessionHost(
                 owner=owner,
                 store=store,
                 run_blocking=parts.run_blocking,
-                open_session=lambda claim: SessionRunner(claim, parts),
+                open_session=lambda claim: SessionRunner(
+                    claim, parts, is_held=lambda: host.holds(claim.session)
+                ),
                 lease_seconds=settings.store.lease_seconds,
                 max_sessions=settings.analysis.max_sessions_per_worker,
             )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
@@ -68,13 +69,19 @@ class SessionHost:
         self._renew_seconds = lease_seconds / RENEWALS_PER_LEASE
         self._max_sessions = max_sessions
         self._running: dict[str, tuple[Session, RunnableSession, asyncio.Task[None]]] = {}
+        self._held_until: dict[str, float] = {}
+        """By this machine's clock, which runs on while the process is suspended."""
+        self._store_away = False
         self._wake = asyncio.Event()
-        self._draining = False
 
     @property
     def session_count(self) -> int:
         """How many sessions run here."""
         return len(self._running)
+
+    def holds(self, session: Session) -> bool:
+        """Return whether the lease has not ended: nobody else can have the session yet."""
+        return time.monotonic() < self._held_until.get(_key(session), 0.0)
 
     def wake(self) -> None:
         """Look at the store now: something was started, stopped or deleted."""
@@ -95,8 +102,9 @@ class SessionHost:
                         await self._renew()
                         renewed_at = loop.time()
                     claimed = await self._claim()
-                except StreamdError:
-                    logger.exception("the store cannot be reached, trying again")
+                    self._note_store(None)
+                except StreamdError as error:
+                    self._note_store(error)
                     claimed = 0
                 if claimed:
                     # Let the other workers have their share of a burst.
@@ -122,6 +130,7 @@ class SessionHost:
         room = min(CLAIMS_AT_ONCE, self._max_sessions - len(self._running))
         if room <= 0:
             return 0
+        until = time.monotonic() + self._lease_seconds
         claimed = await self._run_blocking(
             lambda: self._store.claim_sessions(
                 self._owner, limit=room, lease_seconds=self._lease_seconds
@@ -129,6 +138,7 @@ class SessionHost:
         )
         assert isinstance(claimed, list)
         for claim in claimed:
+            self._held_until[_key(claim.session)] = until
             self._begin(claim)
         return len(claimed)
 
@@ -147,6 +157,7 @@ class SessionHost:
             runner.request_stop()
 
     def _ended(self, session: Session, task: asyncio.Task[None]) -> None:
+        self._held_until.pop(_key(session), None)
         held = self._running.get(session.session_id)
         if held is not None and held[2] is task:
             del self._running[session.session_id]
@@ -162,13 +173,15 @@ class SessionHost:
         if not self._running:
             return
         epochs = {sid: session.epoch for sid, (session, _, _) in self._running.items()}
+        # Reckoned from before the call: the store's lease ends later than ours, if anything.
+        until = time.monotonic() + self._lease_seconds
         held = await self._run_blocking(
             lambda: self._store.renew_sessions(
                 self._owner, epochs, lease_seconds=self._lease_seconds
             )
         )
         assert isinstance(held, dict)
-        for session_id in epochs:
+        for session_id, epoch in epochs.items():
             entry = self._running.get(session_id)
             if entry is None:
                 continue
@@ -181,7 +194,10 @@ class SessionHost:
                             "stream_processor": entry[0].processor_name,
                         },
                     )
-            elif held[session_id].stop_requested:
+                continue
+            if entry[0].epoch == epoch:
+                self._held_until[_key(entry[0])] = until
+            if held[session_id].stop_requested:
                 entry[1].request_stop()
 
     async def _drain(self) -> None:
@@ -194,5 +210,16 @@ class SessionHost:
             if tasks:
                 try:
                     await self._renew()
-                except StreamdError:
-                    logger.exception("the store cannot be reached while draining")
+                except StreamdError as error:
+                    self._note_store(error)
+
+    def _note_store(self, error: StreamdError | None) -> None:
+        if error is not None and not self._store_away:
+            logger.error("the store cannot be used, trying again: %s", error)
+        elif error is None and self._store_away:
+            logger.info("the store can be used again")
+        self._store_away = error is not None
+
+
+def _key(session: Session) -> str:
+    return f"{session.session_id}/{session.epoch}"

@@ -17,6 +17,7 @@ from streamd.pipeline.chain import FrameAnalysis, MediaChain
 from streamd.pipeline.delivery import Delivery
 from streamd.pipeline.errors import SessionFailedError
 from streamd.pipeline.face_search import FaceSearchAnalysis
+from streamd.pipeline.fence import FencedSinks, IsHeld
 from streamd.pipeline.label_detection import (
     LabelDetectionAnalysis,
     missing_labels,
@@ -57,6 +58,7 @@ async def prepare(
     session: Session,
     parts: SessionParts,
     *,
+    is_held: IsHeld,
     on_delivered: Callable[[str], None],
     on_gone: Callable[[str], None],
     on_health: Callable[[str | None], None],
@@ -95,7 +97,7 @@ async def prepare(
     )
     delivery = Delivery(
         outbox,
-        parts.sinks,
+        FencedSinks(parts.sinks, is_held),
         processor_name=processor.name,
         dead_letter_dir=parts.settings.data_dir / "dead-letter",
         metrics=parts.metrics,

@@ -2,6 +2,9 @@
 
 The order of an end, whatever its cause: stop reading, finish the job in hand, write what the
 end adds to the outbox, deliver, then report. A lost lease ends without any of the writes.
+
+A full or failing disk, a store that is away, a lack of memory or descriptors is no end: the
+session begins anew behind what is safe, as after a crash, until it can go on.
 """
 
 from __future__ import annotations
@@ -18,15 +21,16 @@ from streamd.lifecycle import Event, Status
 from streamd.pipeline.chain import Arrival, MediaChain
 from streamd.pipeline.delivery import Delivery
 from streamd.pipeline.errors import SessionFailedError
+from streamd.pipeline.fence import IsHeld, always_held
 from streamd.pipeline.intake import Intake
-from streamd.pipeline.outbox import OutboxTakenError
+from streamd.pipeline.outbox import OutboxError, OutboxTakenError
 from streamd.pipeline.parts import SessionParts
 from streamd.pipeline.preparation import prepare
 from streamd.pipeline.source import MediaSource, Opened, ReadEnded, stream_name_of
 from streamd.resources import ConnectedHomeSettings
 from streamd.retry import Backoff
 from streamd.store import ClaimedSession
-from streamd.store.errors import StaleEpochError, StoreError
+from streamd.store.errors import StaleEpochError, StoreError, StoreUnavailableError
 
 __all__ = ["SessionRunner"]
 
@@ -39,8 +43,13 @@ DELIVER_AT_STOP_SECONDS = 15.0
 DELIVER_AT_FAILURE_SECONDS = 5.0
 INFORM_SECONDS = 2.0
 NO_MEDIA_NOTICE_SECONDS = 10.0
+STEADY_SECONDS = 30.0
+"""A session that ran this long has come out of its shortage."""
 CALL_AGAIN_AT_ONCE_SECONDS = 1.0
 CALL_AGAIN_SECONDS = 0.1
+
+_SHORTAGES = (OutboxError, StoreUnavailableError, OSError, MemoryError)
+"""What a machine may lack for a while; the video and the processor are not at fault."""
 
 
 class _Outcome(enum.Enum):
@@ -56,19 +65,25 @@ class _Outcome(enum.Enum):
 class SessionRunner:
     """Runs one claimed session; never raises but for cancellation."""
 
-    def __init__(self, claim: ClaimedSession, parts: SessionParts) -> None:
+    def __init__(
+        self, claim: ClaimedSession, parts: SessionParts, *, is_held: IsHeld = always_held
+    ) -> None:
         self._session = claim.session
         self._processor = claim.processor
         self._parts = parts
+        self._is_held = is_held
         self._ending = asyncio.Event()
         self._outcome: _Outcome | None = None
         self._failure = ""
+        self._draining = False
+        self._delivery_error: OutboxError | None = None
         self._is_label = isinstance(claim.processor.definition.settings, ConnectedHomeSettings)
         self._opened = False
         self._is_over = False
         self._delivered: str | None = None
         self._checkpointed: str | None = None
         # What DescribeStreamProcessor should say, the gravest first, and what it says.
+        self._shortage: str | None = None
         self._trouble: str | None = None
         self._silence: str | None = None
         self._notice: str | None = None
@@ -85,6 +100,7 @@ class SessionRunner:
 
     def drain(self) -> None:
         """End so that another process can go on at once."""
+        self._draining = True
         self._end(_Outcome.DRAINED)
 
     def lose(self) -> bool:
@@ -101,10 +117,10 @@ class SessionRunner:
         gauge = self._parts.metrics.sessions.labels(kind)
         gauge.inc()
         try:
-            await self._run()
+            await self._run_through_shortages()
         except SessionFailedError as error:
             await self._report_failure(str(error))
-        except StaleEpochError:
+        except (StaleEpochError, OutboxTakenError):
             logger.warning("session was taken over", extra=self._log)
         except asyncio.CancelledError:
             raise
@@ -115,11 +131,48 @@ class SessionRunner:
         finally:
             gauge.dec()
 
+    async def _run_through_shortages(self) -> None:
+        backoff = Backoff(base_seconds=0.5, cap_seconds=5.0)
+        while True:
+            started = asyncio.get_running_loop().time()
+            try:
+                return await self._run()
+            except OutboxTakenError:
+                raise
+            except _SHORTAGES as error:
+                if self._outcome is _Outcome.LOST:
+                    raise StaleEpochError(self._session.session_id, self._session.epoch) from error
+                self._note_shortage(error)
+                if self._draining:
+                    # What is safe stays safe; whoever claims the session next goes on from it.
+                    return None
+            if asyncio.get_running_loop().time() - started > STEADY_SECONDS:
+                backoff.reset()
+            await self._tell_shortage()
+            await asyncio.sleep(backoff.next_delay())
+
+    def _note_shortage(self, error: BaseException) -> None:
+        reason = str(error) or type(error).__name__
+        if self._shortage is None:
+            logger.error("session cannot go on now, trying again: %s", reason, extra=self._log)
+        self._shortage = f"Results cannot be kept at present: {reason}"
+        self._parts.metrics.session_shortages.labels(type(error).__name__).inc()
+        self._delivery_error = None
+        if self._outcome is None:
+            self._ending.clear()
+
+    async def _tell_shortage(self) -> None:
+        try:
+            await self._say()
+        except StoreUnavailableError as error:
+            logger.debug("the store cannot be told: %s", error, extra=self._log)
+
     async def _run(self) -> None:
         prepared = await prepare(
             self._processor,
             self._session,
             self._parts,
+            is_held=self._is_held,
             on_delivered=self._note_delivered,
             on_gone=self._fail,
             on_health=self._note_health,
@@ -145,11 +198,13 @@ class SessionRunner:
         reader = asyncio.create_task(self._read(chain, intake), name="reader")
         ender = asyncio.create_task(self._stop_reading(reader, intake), name="ender")
         try:
-            while self._outcome is None and (batch := await intake.take()):
+            while not self._ending.is_set() and (batch := await intake.take()):
                 # Results already made come first: no new ones while the outbox is full.
                 await self._until_room(delivery)
                 if await self._parts.engine.run(chain.process, batch):
                     self._end(_Outcome.ENDED)
+            if self._delivery_error is not None:
+                raise self._delivery_error
             self._end(_Outcome.ENDED)
         finally:
             reader.cancel()
@@ -215,6 +270,7 @@ class SessionRunner:
                             media_at = loop.time()
                             deadline.reschedule(None if limit is None else media_at + limit)
                             self._silence = None
+                            self._shortage = None
                             size = len(event.data) if isinstance(event, Packet) else 0
                             metrics.media_bytes.labels(name).inc(size)
                             arrival = Arrival(
@@ -284,7 +340,7 @@ class SessionRunner:
             self._checkpointed = delivered
 
     async def _say(self) -> None:
-        message = self._trouble or self._silence or self._notice
+        message = self._shortage or self._trouble or self._silence or self._notice
         if message != self._said:
             if message is not None:
                 logger.info("%s", message, extra=self._log)
@@ -301,6 +357,9 @@ class SessionRunner:
         if not pump.cancelled() and isinstance(error := pump.exception(), OutboxTakenError):
             logger.warning("outbox taken over: %s", error, extra=self._log)
             self.lose()
+        elif not pump.cancelled() and isinstance(error, OutboxError):
+            self._delivery_error = error
+            self._ending.set()
         elif not pump.cancelled() and error is not None:
             logger.error("delivery failed", exc_info=error, extra=self._log)
             self._fail(f"results cannot be kept: {error}")
@@ -312,8 +371,17 @@ class SessionRunner:
 
     async def _report_failure(self, message: str) -> None:
         self._parts.metrics.session_failures.labels(self._processor.definition.settings.kind).inc()
-        with contextlib.suppress(StaleEpochError):
-            await self._report(Event.SESSION_FAILED, message)
+        backoff = Backoff(base_seconds=0.5, cap_seconds=5.0)
+        while not self._draining and self._outcome is not _Outcome.LOST:
+            try:
+                await self._report(Event.SESSION_FAILED, message)
+            except StaleEpochError:
+                return
+            except StoreUnavailableError as error:
+                logger.warning("the store cannot be told: %s", error, extra=self._log)
+                await asyncio.sleep(backoff.next_delay())
+            else:
+                return
 
     async def _report(self, event: Event, message: str | None = None) -> None:
         before = self._processor.status

@@ -18,7 +18,7 @@ from streamd.resources import (
     StartRequest,
     StreamProcessorDefinition,
 )
-from streamd.store import ClaimedSession, Store
+from streamd.store import ClaimedSession, Store, StoreUnavailableError
 
 ACCOUNT = "000000000000"
 LEASE_SECONDS = 0.4
@@ -206,3 +206,32 @@ async def test_drained_worker_hands_over_at_once(
         (session := store.session(ACCOUNT, name)) is not None and session.owner is None
         for name in ("a", "b", "c")
     )
+
+
+async def test_lease_is_valid_by_the_own_clock_while_it_is_renewed(
+    store: Store,
+    workers: Callable[[str], Worker],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """A host that cannot reach the store knows by itself when others may have its sessions."""
+    worker = workers("one")
+    _start(store, "cam")
+    await _until(lambda: len(worker.sessions) == 1)
+    session = worker.sessions[0].claim.session
+    assert worker.host.holds(session)
+    assert not worker.host.holds(session.model_copy(update={"epoch": session.epoch + 1}))
+
+    def away(*args: object, **more: object) -> None:
+        del args, more
+        raise StoreUnavailableError("the store does not answer: cut off")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "renew_sessions", away)
+        patch.setattr(store, "claim_sessions", away)
+        await _until(lambda: not worker.host.holds(session))
+    # Nobody has claimed it meanwhile: it is ours again.
+    await _until(lambda: worker.host.holds(session))
+    assert [record.message for record in caplog.records] == [
+        "the store cannot be used, trying again: the store does not answer: cut off"
+    ]
