@@ -21,6 +21,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from streamd.config_auth import AuthSettings, Credential
 from streamd.config_outputs import (
     KafkaSettings,
     KinesisSettings,
@@ -60,6 +61,7 @@ __all__ = [
 ]
 
 ENV_PREFIX = "STREAMD_"
+PaceInBytes = Annotated[int, Field(ge=100_000)]
 
 
 class ServerSettings(Section):
@@ -76,6 +78,12 @@ class ServerSettings(Section):
     """URL clients reach the daemon at, for GetDataEndpoint; ``None``: as the client called us."""
     max_body_bytes: PositiveInt = 16 * 1024 * 1024
     """Longest body of an API request (an image of 5 MB is 7 MB of base64)."""
+    max_connections: PositiveInt = 8192
+    """Connections at once; the next ones are answered 503 and closed."""
+    request_timeout_seconds: PositiveFloat = 60.0
+    """Longest time the head of a request may take to arrive, and then its body."""
+    audit_log: str = "log"
+    """``log``: among the others; ``off``; or a file of JSON lines."""
     drain_seconds: PositiveFloat = 20.0
     """Longest time SIGTERM waits for sessions to drain."""
     log_format: Literal["text", "json"] = "text"
@@ -108,28 +116,6 @@ class ServerSettings(Section):
             raise ValueError(f"'server.listen' must be HOST:PORT, got {self.listen!r}")
         if (self.tls_cert is None) != (self.tls_key is None):
             raise ValueError("'server.tls_cert' and 'server.tls_key' go together")
-        return self
-
-
-class Credential(Section):
-    """One access key."""
-
-    access_key_id: str = Field(min_length=4, max_length=128)
-    secret_access_key: SecretStr
-
-
-class AuthSettings(Section):
-    """``[auth]``: who may call."""
-
-    mode: Literal["none", "sigv4"] = "none"
-    credentials: tuple[Credential, ...] = ()
-    insecure: bool = False
-    """Serve without authentication on an address others can reach."""
-
-    @model_validator(mode="after")
-    def _check(self) -> AuthSettings:
-        if self.mode == "sigv4" and not self.credentials:
-            raise ValueError("'auth.credentials' needs at least one key when 'auth.mode' is sigv4")
         return self
 
 
@@ -173,6 +159,23 @@ class KinesisVideoSettings(Section):
     """GetMedia ends this long after the last producer has left."""
     max_connection_seconds: PositiveFloat = 45 * 60.0
     """PutMedia and GetMedia end after this time, as AWS's do."""
+    max_fragment_seconds: Annotated[float, Field(gt=0, le=60)] = 20.0
+    """A longer fragment is refused with 4002 (AWS: 20 seconds, in older documents 10)."""
+    # AWS's other quotas of a stream; none holds unless it is set.
+    min_fragment_seconds: Annotated[float, Field(gt=0, le=60)] | None = None
+    """A shorter fragment that another one follows is refused (AWS: 1)."""
+    max_fragments_per_second: PositiveInt | None = None
+    """PutMedia and GetMedia are slowed down to it (AWS: 5)."""
+    max_put_media_bytes_per_second: PaceInBytes | None = None
+    """PutMedia is slowed down to it (AWS: 12 500 000)."""
+    max_get_media_bytes_per_second: PaceInBytes | None = None
+    """Each GetMedia and GetMediaForFragmentList is slowed down to it (AWS: 25 000 000)."""
+    max_get_media_connections: PositiveInt | None = None
+    """More get ConnectionLimitExceeded (AWS: 3); our own sessions read by GetMedia, too."""
+    max_fragment_list_connections: PositiveInt | None = None
+    """Of GetMediaForFragmentList (AWS: 5)."""
+    max_calls_per_second: PositiveInt | None = None
+    """Of one operation on one stream; more get ClientLimitExceeded (AWS: 5)."""
 
 
 class AnalysisSettings(Section):

@@ -10,7 +10,6 @@ import logging
 import os
 import secrets
 import signal
-import ssl
 import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -18,6 +17,7 @@ from functools import partial
 from typing import Any
 
 from aiohttp import web
+from aiohttp.typedefs import Middleware
 from prometheus_client import CollectorRegistry
 
 from streamd import __version__
@@ -29,17 +29,21 @@ from streamd.clock import SystemClock
 from streamd.config import Settings
 from streamd.errors import ConfigError, StreamdError
 from streamd.gateway import Gateway
+from streamd.keys import CallerKeys
+from streamd.listener import listening
 from streamd.metrics import Metrics
 from streamd.pipeline.collection_search import CollectionSearch
 from streamd.pipeline.engine import AnalysisEngine
 from streamd.pipeline.label_detection import missing_labels
 from streamd.pipeline.scheduler import StreamProcessorScheduler
 from streamd.protocol.front import name_server, refuse_unknown_paths
-from streamd.protocol.sigv4 import Verifier, auth_middleware
+from streamd.protocol.identity import AccessKey, Identity, Permissions
+from streamd.protocol.sigv4 import REQUEST_SECONDS, Verifier, auth_middleware
 from streamd.sinks.local_objects import LocalObjects
 from streamd.store import Store
 from streamd.store.vectors import CollectionVectors
 from streamd.supervisor import WorkerSupervisor
+from streamd.watch import watching
 from streamd.worker import (
     SWITCH_INTERVAL_SECONDS,
     WorkerSetup,
@@ -54,8 +58,6 @@ logger = logging.getLogger(__name__)
 
 STORE_THREADS = 8
 ARCHIVE_THREADS = 8
-HTTP_SHUTDOWN_SECONDS = 2.0
-"""How long open connections may finish once everything that feeds them has ended."""
 
 
 def run(settings: Settings) -> int:
@@ -81,7 +83,16 @@ class Daemon:
         self._supervisor: WorkerSupervisor | None = None
         self._wake_inline: list[Any] = []
         # Workers sign with a key that exists only in this run and these processes.
-        self._internal_key = ("STREAMD" + secrets.token_hex(6).upper(), secrets.token_urlsafe(30))
+        self._own_key = AccessKey(
+            access_key_id="STREAMD" + secrets.token_hex(6).upper(),
+            secret=secrets.token_urlsafe(30),
+            account_id=settings.aws.account_id,
+            permissions=Permissions(actions=("kinesisvideo:*",)),
+            acts_for_others=True,
+        )
+        self._keys = CallerKeys(
+            settings.auth, account_id=settings.aws.account_id, own_key=self._own_key
+        )
 
     async def serve(self) -> int:
         """Start, serve until told to stop, end in order; returns the exit code."""
@@ -134,8 +145,9 @@ class Daemon:
                 missing_labels=lambda labels: missing_labels(engine.labels(), labels),
                 limits=self._settings.limits,
             )
+            await stack.enter_async_context(self._valid_keys())
             app = self._application(api, gateway, store, run_store)
-            url = await stack.enter_async_context(self._listening(app))
+            url = await stack.enter_async_context(listening(app, self._settings.server))
             await stack.enter_async_context(self._working(url, store, run_store))
             self._ready = True
             logger.info("streamd %s serves on %s", __version__, url)
@@ -149,10 +161,11 @@ class Daemon:
         self, api: RekognitionApi, gateway: Gateway, store: Store, run_store: Any
     ) -> web.Application:
         app = web.Application(
-            middlewares=[refuse_unknown_paths, auth_middleware(self._verifier())],
+            middlewares=[refuse_unknown_paths, self._authentication()],
             client_max_size=self._settings.server.max_body_bytes,
         )
         app.on_response_prepare.append(name_server)
+        app[REQUEST_SECONDS] = self._settings.server.request_timeout_seconds
 
         async def metrics(request: web.Request) -> web.Response:
             del request
@@ -187,15 +200,25 @@ class Daemon:
             return LocalObjects(self._settings.data_dir / "outputs" / "s3")
         return S3Objects(self._settings.s3, region=self._settings.aws.region)
 
-    def _verifier(self) -> Verifier | None:
-        auth = self._settings.auth
-        if auth.mode == "none":
-            return None
-        keys = {c.access_key_id: c.secret_access_key.get_secret_value() for c in auth.credentials}
-        key_id, secret = self._internal_key
-        return Verifier(
-            {**keys, key_id: secret}, region=self._settings.aws.region, clock=self._clock
-        )
+    def _authentication(self) -> Middleware:
+        aws = self._settings.aws
+        verifier = Verifier(self._keys.ring, region=aws.region, clock=self._clock)
+        if self._settings.auth.mode == "sigv4":
+            return auth_middleware(verifier)
+        if not self._settings.server.is_loopback:
+            logger.warning(
+                "anyone who reaches %s may do anything: requests need no signature (insecure)",
+                self._settings.server.listen,
+            )
+        return auth_middleware(verifier, anonymous=Identity(account_id=aws.account_id))
+
+    @asynccontextmanager
+    async def _valid_keys(self) -> AsyncIterator[None]:
+        """Read the keys that may call, now and whenever their file changes."""
+        await asyncio.to_thread(self._keys.load)
+        files = [self._keys.file] if self._keys.file is not None else []
+        async with watching(files, self._keys.reload):
+            yield
 
     @asynccontextmanager
     async def _locked_data_dir(self) -> AsyncIterator[None]:
@@ -231,44 +254,13 @@ class Daemon:
             await asyncio.to_thread(store.close)
 
     @asynccontextmanager
-    async def _listening(self, app: web.Application) -> AsyncIterator[str]:
-        """Serve the application; yields the URL it is reached at on this machine."""
-        server = self._settings.server
-        runner = web.AppRunner(
-            app,
-            access_log=None,
-            shutdown_timeout=HTTP_SHUTDOWN_SECONDS,
-            handler_cancellation=True,
-            # Signatures cover a body as it came, and no client of these services compresses.
-            auto_decompress=False,
-        )
-        await runner.setup()
-        try:
-            tls = _tls_context(self._settings)
-            site = web.TCPSite(runner, server.host, server.port, ssl_context=tls, backlog=1024)
-            try:
-                await site.start()
-            except OSError as error:
-                raise ConfigError(
-                    f"'server.listen': cannot listen on {server.listen}: {error.strerror}; "
-                    "choose another --listen HOST:PORT"
-                ) from error
-            port = runner.addresses[0][1]
-            host = "127.0.0.1" if server.host in ("0.0.0.0", "localhost") else server.host  # noqa: S104  # compared, not bound
-            host = "::1" if host == "::" else host
-            yield f"http{'s' if tls else ''}://{f'[{host}]' if ':' in host else host}:{port}"
-        finally:
-            await runner.cleanup()
-
-    @asynccontextmanager
     async def _working(self, url: str, store: Store, run_store: Any) -> AsyncIterator[None]:
         """Run the sessions, in worker processes or in this one."""
-        signed = self._settings.auth.mode == "sigv4"
         setup = WorkerSetup(
             settings=self._settings,
             endpoint_url=url,
-            access_key_id=self._internal_key[0] if signed else None,
-            secret_access_key=self._internal_key[1] if signed else None,
+            access_key_id=self._own_key.access_key_id,
+            secret_access_key=self._own_key.secret,
         )
         count = worker_count(self._settings)
         cameras = tuple(sorted(self._settings.cameras))
@@ -326,15 +318,3 @@ async def _pool(name: str, threads: int) -> AsyncIterator[Any]:
         yield partial(asyncio.get_running_loop().run_in_executor, pool)
     finally:
         pool.shutdown(wait=True)
-
-
-def _tls_context(settings: Settings) -> ssl.SSLContext | None:
-    server = settings.server
-    if server.tls_cert is None or server.tls_key is None:
-        return None
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    try:
-        context.load_cert_chain(server.tls_cert, server.tls_key)
-    except (OSError, ssl.SSLError) as error:
-        raise ConfigError(f"'server.tls_cert' cannot be used: {error}") from error
-    return context

@@ -35,9 +35,10 @@ from streamd.pipeline.collection_search import CollectionSearch
 from streamd.pipeline.scheduler import StreamProcessorScheduler
 from streamd.protocol.aws_json import TARGET_HEADER, AwsJson
 from streamd.protocol.errors import ConstraintError, ServiceError, internal_error_code
+from streamd.protocol.identity import Identity
 from streamd.protocol.serialize import Answer
 from streamd.protocol.service import Operation
-from streamd.protocol.sigv4 import ACCESS_KEY_ID, ACCOUNT_ID, read_body, to_response
+from streamd.protocol.sigv4 import IDENTITY, read_body, to_response
 from streamd.store import Store
 from streamd.store.errors import StoreUnavailableError
 
@@ -174,9 +175,10 @@ class RekognitionApi:
 
     def _caller(self, request: web.Request, request_id: str) -> Caller:
         """Return who calls; where nobody signs, everybody is the daemon's own account."""
+        identity = request.get(IDENTITY) or Identity(account_id=self._account_id)
         return Caller(
-            account_id=request.get(ACCOUNT_ID, self._account_id),
-            access_key_id=request.get(ACCESS_KEY_ID),
+            account_id=identity.account_id,
+            access_key_id=identity.access_key_id,
             request_id=request_id,
         )
 

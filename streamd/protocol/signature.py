@@ -31,6 +31,7 @@ from botocore.utils import normalize_url_path
 
 from streamd.clock import Clock
 from streamd.protocol.errors import ServiceError
+from streamd.protocol.identity import AccessKey, KeyRing
 
 __all__ = ["EMPTY_SHA256", "Claim", "RequestHead", "Verifier", "streamed_payload"]
 
@@ -100,17 +101,17 @@ class Verifier:
     """Checks signatures against a set of access keys.
 
     Args:
-        credentials: Secret access key by access key id.
+        keys: Those that are valid; asked at every request, so that they may change.
         region: The region signatures must be made for.
         clock: Tells how old a signature is.
 
     """
 
-    def __init__(self, credentials: Mapping[str, str], *, region: str, clock: Clock) -> None:
-        self._credentials = dict(credentials)
+    def __init__(self, keys: KeyRing, *, region: str, clock: Clock) -> None:
+        self._keys = keys
         self._region = region
         self._clock = clock
-        self._keys: dict[tuple[str, str, str, str], bytes] = {}
+        self._signing_keys: dict[tuple[str, str, str, str], bytes] = {}
 
     def claim(self, head: RequestHead, *, service: str) -> Claim:
         """Check everything that needs no body: who, when, for what, and which headers.
@@ -120,18 +121,15 @@ class Verifier:
 
         """
         claim = _read_claim(head)
-        if claim.access_key_id not in self._credentials:
-            raise ServiceError(
-                "UnrecognizedClientException",
-                "The security token included in the request is invalid.",
-            )
+        if self._keys.find(claim.access_key_id) is None:
+            raise _unknown_key()
         self._check_time(head, claim)
         self._check_scope(claim, service)
         _check_signed_headers(head, claim)
         return claim
 
-    def prove(self, head: RequestHead, claim: Claim, *, payload_hash: str) -> None:
-        """Check the signature itself.
+    def prove(self, head: RequestHead, claim: Claim, *, payload_hash: str) -> AccessKey:
+        """Check the signature itself; returns the key it was made with.
 
         Args:
             head: The request.
@@ -139,9 +137,13 @@ class Verifier:
             payload_hash: SHA-256 of the body in hex, or what :func:`streamed_payload` said.
 
         Raises:
-            ServiceError: ``InvalidSignatureException``.
+            ServiceError: ``InvalidSignatureException``, or ``UnrecognizedClientException`` if
+                the key was taken away meanwhile.
 
         """
+        key = self._keys.find(claim.access_key_id)
+        if key is None:
+            raise _unknown_key()
         stated = head.header("x-amz-content-sha256")
         if stated is not None and stated != payload_hash:
             raise _mismatch()
@@ -149,10 +151,10 @@ class Verifier:
         tries = [None, _PORT.sub("", host)] if _PORT.search(host) else [None]
         given = claim.signature.encode("utf-8", "surrogateescape")
         for host_without_port in tries:
-            expected = self._signature(head, claim, payload_hash, host_without_port)
+            expected = self._signature(key, head, claim, payload_hash, host_without_port)
             # Bytes: compare_digest refuses text that is not ASCII.
             if hmac.compare_digest(expected.encode(), given):
-                return
+                return key
         raise _mismatch()
 
     def _check_time(self, head: RequestHead, claim: Claim) -> None:
@@ -189,7 +191,12 @@ class Verifier:
             raise _invalid(f"Credential should be scoped to correct service: '{service}'.")
 
     def _signature(
-        self, head: RequestHead, claim: Claim, payload_hash: str, host: str | None
+        self,
+        key: AccessKey,
+        head: RequestHead,
+        claim: Claim,
+        payload_hash: str,
+        host: str | None,
     ) -> str:
         canonical = _canonical_request(head, claim, payload_hash, host)
         text = "\n".join(
@@ -200,20 +207,21 @@ class Verifier:
                 hashlib.sha256(canonical.encode("utf-8", "surrogateescape")).hexdigest(),
             )
         )
-        return hmac.new(self._key(claim), text.encode(), hashlib.sha256).hexdigest()
+        return hmac.new(self._signing_key(key, claim), text.encode(), hashlib.sha256).hexdigest()
 
-    def _key(self, claim: Claim) -> bytes:
-        # Bounded: only known key ids, this region, two services and today's dates come here.
-        identity = (claim.access_key_id, *claim.scope)
-        key = self._keys.get(identity)
-        if key is None:
-            if len(self._keys) > 4 * len(self._credentials):
-                self._keys.clear()
-            key = b"AWS4" + self._credentials[claim.access_key_id].encode()
+    def _signing_key(self, key: AccessKey, claim: Claim) -> bytes:
+        # Bounded: only known keys, this region, two services and today's dates come here.
+        # By the secret, not the key id: the secret of a key id may change.
+        identity = (key.secret, *claim.scope)
+        signing_key = self._signing_keys.get(identity)
+        if signing_key is None:
+            if len(self._signing_keys) > 4 * len(self._keys):
+                self._signing_keys.clear()
+            signing_key = b"AWS4" + key.secret.encode()
             for part in (*claim.scope, "aws4_request"):
-                key = hmac.new(key, part.encode(), hashlib.sha256).digest()
-            self._keys[identity] = key
-        return key
+                signing_key = hmac.new(signing_key, part.encode(), hashlib.sha256).digest()
+            self._signing_keys[identity] = signing_key
+        return signing_key
 
 
 def streamed_payload(head: RequestHead) -> str:
@@ -373,6 +381,12 @@ def _quoted(text: str, *, safe: str) -> str:
 
 def _trimmed(value: str) -> str:
     return _SPACES.sub(" ", value.strip())
+
+
+def _unknown_key() -> ServiceError:
+    return ServiceError(
+        "UnrecognizedClientException", "The security token included in the request is invalid."
+    )
 
 
 def _incomplete(message: str) -> ServiceError:

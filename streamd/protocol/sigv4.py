@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
+import re
 import uuid
 from collections.abc import Awaitable, Callable
 
@@ -17,14 +18,16 @@ from aiohttp.typedefs import Middleware
 
 from streamd.protocol.aws_json import AwsJson
 from streamd.protocol.errors import ServiceError
+from streamd.protocol.identity import Identity
 from streamd.protocol.rest_json import RestJson
 from streamd.protocol.serialize import Answer
 from streamd.protocol.signature import RequestHead, Verifier, streamed_payload
 
 __all__ = [
-    "ACCESS_KEY_ID",
-    "ACCOUNT_ID",
+    "ACCOUNT_HEADER",
+    "IDENTITY",
     "OPEN_PATHS",
+    "REQUEST_SECONDS",
     "Verifier",
     "auth_middleware",
     "read_body",
@@ -36,34 +39,46 @@ logger = logging.getLogger(__name__)
 
 OPEN_PATHS = frozenset({"/healthz", "/readyz", "/metrics"})
 """Paths for probes and Prometheus, which do not sign."""
-ACCESS_KEY_ID = web.RequestKey("access_key_id", str)
-"""Who signed the request; set on every request that passed the verifier."""
-ACCOUNT_ID = web.RequestKey("account_id", str)
-"""The account the signing key belongs to; set beside it where keys have accounts."""
+IDENTITY = web.RequestKey("identity", Identity)
+"""Who makes the request; set on every one that passed the middleware."""
+REQUEST_SECONDS = web.AppKey("request_seconds", float)
+"""Longest time the body of a request may take to arrive."""
+ACCOUNT_HEADER = "x-streamd-account"
+"""The account a worker acts for; it counts from the daemon's own key alone, and signed."""
 
 _STREAMED_PATHS = frozenset({"/putMedia"})
 _HASH_CHUNK_BYTES = 256 * 1024
 _BODY_SECONDS = 60.0
+_ACCOUNT = re.compile(r"\d{12}")
 
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 def auth_middleware(
-    verifier: Verifier | None, *, open_paths: frozenset[str] = OPEN_PATHS
+    verifier: Verifier | None,
+    *,
+    anonymous: Identity | None = None,
+    open_paths: frozenset[str] = OPEN_PATHS,
 ) -> Middleware:
     """Return the middleware.
 
     Args:
-        verifier: Checks signatures; ``None`` lets everything pass (``auth.mode = "none"``).
+        verifier: Checks signatures; ``None`` lets everything pass.
+        anonymous: Who unsigned requests are from (``auth.mode = "none"``). Signatures are then
+            looked at only where a request says that it acts for another account.
         open_paths: Paths that need no signature.
 
     """
 
     @web.middleware
     async def authenticate(request: web.Request, handler: _Handler) -> web.StreamResponse:
-        if verifier is not None and request.path not in open_paths:
+        if verifier is None or request.path in open_paths:
+            return await handler(request)
+        if anonymous is not None and ACCOUNT_HEADER not in request.headers:
+            request[IDENTITY] = anonymous
+        else:
             try:
-                await _verify(verifier, request)
+                request[IDENTITY] = await _verify(verifier, request)
             except ServiceError as error:
                 logger.info(
                     "request refused",
@@ -75,7 +90,7 @@ def auth_middleware(
     return authenticate
 
 
-async def _verify(verifier: Verifier, request: web.Request) -> None:
+async def _verify(verifier: Verifier, request: web.Request) -> Identity:
     head = request_head(request)
     service = "rekognition" if head.path == "/" else "kinesisvideo"
     claim = verifier.claim(head, service=service)
@@ -83,8 +98,18 @@ async def _verify(verifier: Verifier, request: web.Request) -> None:
         payload_hash = streamed_payload(head)
     else:
         payload_hash = await _hash(await read_body(request))
-    verifier.prove(head, claim, payload_hash=payload_hash)
-    request[ACCESS_KEY_ID] = claim.access_key_id
+    key = verifier.prove(head, claim, payload_hash=payload_hash)
+    account_id = key.account_id
+    if key.acts_for_others and ACCOUNT_HEADER in claim.signed_headers:
+        account_id = head.header(ACCOUNT_HEADER) or account_id
+        if not _ACCOUNT.fullmatch(account_id):
+            raise ServiceError("ValidationException", f"{ACCOUNT_HEADER} is no account id.")
+    return Identity(
+        account_id=account_id,
+        access_key_id=key.access_key_id,
+        permissions=key.permissions,
+        is_internal=key.acts_for_others,
+    )
 
 
 def request_head(request: web.Request) -> RequestHead:
@@ -108,7 +133,7 @@ async def read_body(request: web.Request) -> bytes:
 
     """
     try:
-        async with asyncio.timeout(_BODY_SECONDS):
+        async with asyncio.timeout(request.config_dict.get(REQUEST_SECONDS, _BODY_SECONDS)):
             return await request.read()
     except web.HTTPRequestEntityTooLarge:
         raise ServiceError(

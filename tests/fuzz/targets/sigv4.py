@@ -13,13 +13,14 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
 from streamd.protocol.errors import ServiceError
+from streamd.protocol.identity import KeyRing
 from streamd.protocol.signature import RequestHead, Verifier, streamed_payload
 from tests.fuzz.target import holds
 from tests.support.clock import ManualClock
 
 KEY_ID, SECRET = "AKIDEXAMPLE", "secret"
 NOW = 1_700_000_000.0
-VERIFIER = Verifier({KEY_ID: SECRET}, region="us-east-1", clock=ManualClock(NOW))
+VERIFIER = Verifier(KeyRing.of({KEY_ID: SECRET}), region="us-east-1", clock=ManualClock(NOW))
 CODES = {
     "IncompleteSignatureException",
     "InvalidSignatureException",

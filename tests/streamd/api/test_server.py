@@ -17,6 +17,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from streamd.clock import SystemClock
+from streamd.protocol.identity import KeyRing
 from streamd.protocol.service import load_service
 from streamd.protocol.sigv4 import Verifier
 from streamd.store.errors import StoreUnavailableError
@@ -218,7 +219,7 @@ def test_boto3_as_users_have_it(endpoint: Endpoint) -> None:
 
 def test_signatures_of_boto3(tmp_path: Path) -> None:
     """With a verifier, boto3 works with the right key, large bodies included, and no other."""
-    verifier = Verifier({KEY_ID: SECRET}, region="us-east-1", clock=SystemClock())
+    verifier = Verifier(KeyRing.of({KEY_ID: SECRET}), region="us-east-1", clock=SystemClock())
     for endpoint in open_endpoint(tmp_path, load_analyzer=None, verifier=verifier):
         endpoint.client.create_collection(CollectionId="a")
         with pytest.raises(endpoint.client.exceptions.InvalidImageFormatException):

@@ -15,6 +15,7 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
 from streamd.protocol.errors import ServiceError
+from streamd.protocol.identity import KeyRing
 from streamd.protocol.signature import EMPTY_SHA256, RequestHead, Verifier, streamed_payload
 
 KEY_ID, SECRET = "AKIDEXAMPLE", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"
@@ -42,7 +43,7 @@ class StoppedClock:
 
 def verifier(*, seconds_later: float = 0) -> Verifier:
     clock = StoppedClock(datetime.now(UTC) + timedelta(seconds=seconds_later))
-    return Verifier({KEY_ID: SECRET, "AKIDOTHER": "other"}, region=REGION, clock=clock)
+    return Verifier(KeyRing.of({KEY_ID: SECRET, "AKIDOTHER": "other"}), region=REGION, clock=clock)
 
 
 def signed(

@@ -16,16 +16,22 @@ from botocore.credentials import Credentials
 from yarl import URL
 
 from streamd.clock import SystemClock
-from streamd.protocol.sigv4 import ACCESS_KEY_ID, Verifier, auth_middleware
+from streamd.protocol.identity import KeyRing
+from streamd.protocol.sigv4 import IDENTITY, Verifier, auth_middleware
 
 KEY_ID, SECRET, REGION = "AKIDEXAMPLE", "secret", "us-east-1"
 
 Open = Callable[..., Awaitable[TestServer]]
 
 
+def _who(request: web.Request) -> str | None:
+    identity = request.get(IDENTITY)
+    return identity.access_key_id if identity else None
+
+
 async def echo(request: web.Request) -> web.Response:
     body = await request.read()
-    return web.json_response({"length": len(body), "who": request.get(ACCESS_KEY_ID)})
+    return web.json_response({"length": len(body), "who": _who(request)})
 
 
 async def first_bytes(request: web.Request) -> web.Response:
@@ -39,7 +45,7 @@ async def open_server() -> AsyncIterator[Open]:
     servers: list[TestServer] = []
 
     async def open_(*, authenticate: bool = True) -> TestServer:
-        verifier = Verifier({KEY_ID: SECRET}, region=REGION, clock=SystemClock())
+        verifier = Verifier(KeyRing.of({KEY_ID: SECRET}), region=REGION, clock=SystemClock())
         app = web.Application(
             middlewares=[auth_middleware(verifier if authenticate else None)],
             client_max_size=100_000,
