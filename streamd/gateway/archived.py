@@ -10,6 +10,7 @@ from typing import Any, Final
 from aiohttp import web
 
 from streamd.clock import epoch_ms, utc_from_epoch
+from streamd.config import KinesisVideoSettings
 from streamd.gateway.archive import StoredFragment, TimeOrigin
 from streamd.gateway.chunks import (
     FRAGMENT_NOT_FOUND,
@@ -20,11 +21,10 @@ from streamd.gateway.chunks import (
 from streamd.gateway.cursor import BEFORE_ALL
 from streamd.gateway.door import ArchiveDoor
 from streamd.gateway.errors import ArchiveError, FragmentDamagedError, FragmentGoneError
-from streamd.gateway.get_media import MEDIA_TYPE, ArchivedPieces
+from streamd.gateway.get_media import MEDIA_TYPE, Answer, ArchivedPieces
 from streamd.gateway.http import Call, endless_response
+from streamd.gateway.limits import CallRate, Connections, Pace
 from streamd.gateway.tokens import FragmentPage, fragment_token, read_fragment_token
-from streamd.kvs import mkv_write
-from streamd.kvs.mkv import Track
 from streamd.kvs.numbers import DIGITS
 from streamd.metrics import Metrics
 from streamd.protocol.errors import ServiceError
@@ -35,7 +35,6 @@ __all__ = ["ArchivedMedia"]
 logger = logging.getLogger(__name__)
 
 DEFAULT_MAX_RESULTS: Final = 100
-_NO_TRACK: Final = Track(number=1, kind="other", codec_id="")
 
 _Values = Mapping[str, Any]
 
@@ -48,9 +47,16 @@ class ArchivedMedia:
         *,
         door: ArchiveDoor,
         metrics: Metrics,
+        settings: KinesisVideoSettings,
+        calls: CallRate,
         find: Callable[[_Values], Awaitable[VideoStream]],
     ) -> None:
         self._door = door
+        self._settings = settings
+        self._calls = calls
+        self._connections = Connections(
+            "GetMediaForFragmentList", settings.max_fragment_list_connections
+        )
         self._find = find
         self._pieces = ArchivedPieces(door, metrics)
         self.operations: dict[str, Call] = {
@@ -86,11 +92,19 @@ class ArchivedMedia:
         self, request: web.Request, values: _Values, request_id: str
     ) -> web.StreamResponse:
         stream = await self._retaining(values)
+        self._calls.check("GetMediaForFragmentList", stream.arn)
+        with self._connections.one(stream.arn):
+            return await self._answer(request, values["Fragments"], stream, request_id)
+
+    async def _answer(
+        self, request: web.Request, numbers: list[str], stream: VideoStream, request_id: str
+    ) -> web.StreamResponse:
         stream_id = await self._door.call(self._door.archive.stream_id, stream.arn)
         response = endless_response(request, content_type=MEDIA_TYPE, request_id=request_id)
+        answer = Answer(response, byte_pace=Pace(self._settings.max_get_media_bytes_per_second))
         try:
             await response.prepare(request)
-            await self._send_listed(response, stream_id, values["Fragments"])
+            await self._send_listed(answer, stream_id, numbers)
             await response.write_eof()
         except ConnectionError:
             logger.debug("a consumer left", extra={"stream": stream.arn})
@@ -99,26 +113,33 @@ class ArchivedMedia:
             logger.exception("GetMediaForFragmentList broke off", extra={"stream": stream.arn})
         return response
 
-    async def _send_listed(
-        self, response: web.StreamResponse, stream_id: int, numbers: list[str]
-    ) -> None:
-        archive = self._door.archive
-        for index, number in enumerate(numbers):
-            fragment = await self._door.call(archive.find, stream_id, number.zfill(DIGITS))
-            code, message = FRAGMENT_NOT_FOUND, "The requested fragment was not found."
-            if fragment is not None:
-                try:
-                    await self._pieces.send(fragment, _head_of(fragment), response)
-                except (FragmentDamagedError, FragmentGoneError):
-                    fragment = None
-                except ArchiveError as error:
-                    logger.error("fragment cannot be read", extra={"error": str(error)})  # noqa: TRY400  # the reason is in the message
-                    code, message, fragment = INTERNAL_ERROR, "An internal error occurred.", None
-            if fragment is None:
+    async def _send_listed(self, answer: Answer, stream_id: int, numbers: list[str]) -> None:
+        for number in numbers:
+            error = await self._send_one(answer, stream_id, number)
+            if error is not None:
                 # "The error chunk ends the stream."
-                document = b"" if index else mkv_write.stream_header([_NO_TRACK])
-                await response.write(document + exception_tags(number, code=code, message=message))
+                code, message = error
+                await answer.write_error(exception_tags(number, code=code, message=message))
                 return
+
+    async def _send_one(
+        self, answer: Answer, stream_id: int, number: str
+    ) -> tuple[int, str] | None:
+        """Send a fragment; returns the code and message of what was in the way."""
+        not_found = FRAGMENT_NOT_FOUND, "The requested fragment was not found."
+        try:
+            archive = self._door.archive
+            fragment = await self._door.call(archive.find, stream_id, number.zfill(DIGITS))
+            if fragment is None:
+                return not_found
+            await self._pieces.send(fragment, _head_of(fragment), answer)
+        except (FragmentDamagedError, FragmentGoneError):
+            return not_found
+        except ArchiveError as error:
+            logger.error("fragment cannot be read", extra={"error": str(error)})  # noqa: TRY400  # the reason is in the message
+            return INTERNAL_ERROR, "An internal error occurred."
+        answer.is_inside = False
+        return None
 
     async def _retaining(self, values: _Values) -> VideoStream:
         stream = await self._find(values)

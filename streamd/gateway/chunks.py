@@ -11,6 +11,7 @@ __all__ = [
     "INTERNAL_ERROR",
     "chunk_head",
     "chunk_tail",
+    "error_tags",
     "exception_tags",
     "listed_chunk_head",
 ]
@@ -18,6 +19,10 @@ __all__ = [
 FRAGMENT_NOT_FOUND: Final = 4000
 INTERNAL_ERROR: Final = 5000
 """Ids in error tags (API reference, GetMedia)."""
+_ERROR_CODES: Final = {
+    FRAGMENT_NOT_FOUND: "FRAGMENT_NOT_FOUND",
+    INTERNAL_ERROR: "INTERNAL_ERROR",
+}
 
 # GetMediaForFragmentList documents other names for the times than GetMedia; consumers look
 # for GetMedia's, so both are there.
@@ -48,6 +53,14 @@ def listed_chunk_head(header: bytes, *, number: str, server_ms: int, producer_ms
     values[_SERVER_SIDE_TIMESTAMP] = tags.format_timestamp(server_ms)
     values[_PRODUCER_SIDE_TIMESTAMP] = tags.format_timestamp(producer_ms)
     return header + mkv_write.tags(values)
+
+
+def error_tags(number: str | None, *, code: int) -> bytes:
+    """Return the tags that end a GetMedia body early; ``number`` of the last fragment, if any."""
+    values = tags.error_tags(number or "", error_id=code, error_code=_ERROR_CODES[code])
+    if number is None:
+        del values[tags.FRAGMENT_NUMBER]
+    return mkv_write.tags(values)
 
 
 def exception_tags(number: str, *, code: int, message: str) -> bytes:

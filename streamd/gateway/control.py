@@ -11,6 +11,7 @@ from streamd.clock import Clock
 from streamd.config import AwsSettings
 from streamd.gateway.door import RunBlocking
 from streamd.gateway.http import Call
+from streamd.gateway.limits import CallRate
 from streamd.gateway.live import LiveStreams
 from streamd.gateway.tokens import read_stream_token, stream_token
 from streamd.protocol.errors import ServiceError
@@ -24,6 +25,8 @@ MAX_STREAMS: Final = 10_000
 MAX_RETENTION_HOURS: Final = 87_600
 DEFAULT_MAX_RESULTS: Final = 10_000
 STATUS_ACTIVE: Final = "ACTIVE"
+STORAGE_TIER: Final = "HOT"
+RESERVED_TAG_PREFIX: Final = "aws:"
 
 _Values = Mapping[str, Any]
 
@@ -53,6 +56,7 @@ class Control:
         clock: Clock,
         run_blocking: RunBlocking,
         live: LiveStreams,
+        calls: CallRate,
         public_url: str | None,
         on_deleted: Callable[[VideoStream], Awaitable[None]],
     ) -> None:
@@ -61,6 +65,7 @@ class Control:
         self._clock = clock
         self._run = run_blocking
         self._live = live
+        self._calls = calls
         self._public_url = public_url
         self._on_deleted = on_deleted
         self.operations: dict[str, Call] = {
@@ -74,10 +79,18 @@ class Control:
             "TagStream": self._tag,
             "UntagStream": self._untag,
             "ListTagsForStream": self._list_tags,
+            # Made for signaling channels; with the ARN of a stream they do the same.
+            "TagResource": self._tag,
+            "UntagResource": self._untag,
+            "ListTagsForResource": self._list_tags,
+            "DescribeStreamStorageConfiguration": self._describe_storage,
+            "UpdateStreamStorageConfiguration": self._update_storage,
         }
 
     async def _create(self, _request: web.Request, values: _Values, _id: str) -> _Values:
         name = values["StreamName"]
+        _check_storage(values)
+        tags = _checked_tags(values.get("Tags", {}))
         hours = _checked_hours(values.get("DataRetentionInHours", 0))
         created_ms = int(self._clock.epoch() * 1000)
         arn = (
@@ -89,7 +102,7 @@ class Control:
                 account_id=self._aws.account_id,
                 name=name,
                 arn=arn,
-                tags=values.get("Tags", {}),
+                tags=tags,
                 limit=MAX_STREAMS,
                 data_retention_hours=hours,
                 device_name=values.get("DeviceName"),
@@ -100,7 +113,7 @@ class Control:
         return {"StreamARN": stream.arn}
 
     async def _describe(self, _request: web.Request, values: _Values, _id: str) -> _Values:
-        return {"StreamInfo": self._info(await self._find(values))}
+        return {"StreamInfo": self._info(await self._find(values, "DescribeStream"))}
 
     async def _list(self, _request: web.Request, values: _Values, _id: str) -> _Values:
         limit = values.get("MaxResults", DEFAULT_MAX_RESULTS)
@@ -154,27 +167,48 @@ class Control:
         return {}
 
     async def _data_endpoint(self, request: web.Request, values: _Values, _id: str) -> _Values:
-        await self._find(values)
+        await self._find(values, "GetDataEndpoint")
         # As the client called us: right behind any name or port mapping that it came through.
         url = self._public_url or f"{request.scheme}://{request.host}"
         return {"DataEndpoint": url.rstrip("/")}
 
     async def _tag(self, _request: web.Request, values: _Values, _id: str) -> _Values:
-        stream = await self._find(values)
-        await self._run(self._store.add_tags, stream.arn, values["Tags"])
+        stream = await self._find(values, "TagStream")
+        # TagStream takes a map, TagResource a list.
+        tags = values["Tags"]
+        if not isinstance(tags, Mapping):
+            tags = {tag["Key"]: tag["Value"] for tag in tags}
+        await self._run(self._store.add_tags, stream.arn, _checked_tags(tags))
         return {}
 
     async def _untag(self, _request: web.Request, values: _Values, _id: str) -> _Values:
-        stream = await self._find(values)
+        stream = await self._find(values, "UntagStream")
         await self._run(self._store.remove_tags, stream.arn, values["TagKeyList"])
         return {}
 
     async def _list_tags(self, _request: web.Request, values: _Values, _id: str) -> _Values:
-        stream = await self._find(values)
+        if values.get("NextToken"):  # 50 tags are one page: there is no token of ours
+            raise ServiceError("InvalidArgumentException", "NextToken is not valid.")
+        stream = await self._find(values, "ListTagsForStream")
         return {"Tags": await self._run(self._store.tags, stream.arn)}
 
-    async def _find(self, values: _Values) -> VideoStream:
-        return await find_stream(self._store, self._run, self._aws, values)
+    async def _describe_storage(self, _request: web.Request, values: _Values, _id: str) -> _Values:
+        stream = await self._find(values, "DescribeStreamStorageConfiguration")
+        return {
+            "StreamName": stream.name,
+            "StreamARN": stream.arn,
+            "StreamStorageConfiguration": {"DefaultStorageTier": STORAGE_TIER},
+        }
+
+    async def _update_storage(self, _request: web.Request, values: _Values, _id: str) -> _Values:
+        _check_storage(values)
+        await self._change(values, lambda stream: stream)
+        return {}
+
+    async def _find(self, values: _Values, operation: str) -> VideoStream:
+        stream = await find_stream(self._store, self._run, self._aws, values)
+        self._calls.check(operation, stream.arn)
+        return stream
 
     async def _change(
         self, values: _Values, change: Callable[[VideoStream], VideoStream]
@@ -207,12 +241,33 @@ class Control:
 
 
 def _named(values: _Values) -> tuple[str | None, str | None]:
-    name, arn = values.get("StreamName"), values.get("StreamARN")
+    name, arn = values.get("StreamName"), values.get("StreamARN", values.get("ResourceARN"))
     if name is None and arn is None:
         raise ServiceError(
             "InvalidArgumentException", "Either StreamName or StreamARN must be specified."
         )
     return name, arn
+
+
+def _check_storage(values: _Values) -> None:
+    """Refuse a tier there is not: fragments lie on one disk."""
+    tier = values.get("StreamStorageConfiguration", {}).get("DefaultStorageTier", STORAGE_TIER)
+    if tier != STORAGE_TIER:
+        raise ServiceError(
+            "InvalidArgumentException",
+            f"DefaultStorageTier {tier} is not available: streamd stores all video {STORAGE_TIER}.",
+        )
+
+
+def _checked_tags(tags: Mapping[str, str]) -> Mapping[str, str]:
+    for key in tags:
+        # "Tag naming limits and requirements", AWS General Reference.
+        if key.lower().startswith(RESERVED_TAG_PREFIX):
+            raise ServiceError(
+                "InvalidArgumentException",
+                f"Tag key {key} is not valid: keys must not begin with {RESERVED_TAG_PREFIX}",
+            )
+    return tags
 
 
 def _checked_hours(hours: int) -> int:

@@ -35,9 +35,15 @@ class Cursor:
         self._door = door
         self._stream = stream
         self._after = after
+        self._last: str | None = None
         self._ahead: deque[StoredFragment] = deque()
         # Set while the time asked for lies beyond all there is: earlier media is not wanted.
         self.not_before: tuple[TimeOrigin, int] | None = None
+
+    @property
+    def last(self) -> str | None:
+        """Number of the fragment that came last; ``None`` before the first."""
+        return self._last
 
     async def next(self) -> StoredFragment | LiveFragment | None:
         """Return what comes next and move behind it; ``None`` when there is nothing yet.
@@ -48,8 +54,10 @@ class Cursor:
         """
         while True:
             found = await self._next()
-            if found is None or self._is_wanted(found):
-                return found
+            if found is not None and not self._is_wanted(found):
+                continue
+            self._last = found.number if found is not None else self._last
+            return found
 
     async def _next(self) -> StoredFragment | LiveFragment | None:
         if self._ahead:

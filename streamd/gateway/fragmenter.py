@@ -102,19 +102,27 @@ class _OpenFragment:
 class Fragmenter:
     """Turns the chunks of one upload into steps; one per connection."""
 
-    def __init__(self, *, origin_ms: int) -> None:
+    def __init__(
+        self, *, origin_ms: int, max_fragment_ms: int = MAX_FRAGMENT_MS, min_fragment_ms: int = 0
+    ) -> None:
         """Start an upload.
 
         Args:
             origin_ms: What timecodes are relative to: 0 for ABSOLUTE ones.
+            max_fragment_ms: From the earliest to the latest frame of a fragment.
+            min_fragment_ms: Of a fragment that another one follows at once.
 
         """
         self._origin_ms = origin_ms
+        self._max_fragment_ms = max_fragment_ms
+        self._min_fragment_ms = min_fragment_ms
         self._parser = MkvParser()
         self._header: StreamHeader | None = None
         self._header_raw = b""
         self._header_open = False  # until the document's first cluster
         self._header_metadata = 0
+        self._early_own: dict[str, str] = {}
+        self._early_mixed = False
         self._open: _OpenFragment | None = None
         self._in_cluster = False
         self._last_ms: int | None = None
@@ -186,8 +194,14 @@ class Fragmenter:
             )
         self._header, self._header_raw = header, _with_unknown_size(header.raw)
         self._header_open, self._header_metadata = True, 0
+        self._early_own, self._early_mixed = {}, False
 
     def _begin(self, start: ClusterStart) -> Iterator[Step]:
+        if self._open is not None and self._open.length_ms < self._min_fragment_ms:
+            raise MediaFaultError(
+                ErrorCode.MIN_FRAGMENT_DURATION_REACHED,
+                f"a fragment of {self._open.length_ms} ms, {self._min_fragment_ms} are the least",
+            )
         yield from self._close(cut=False)
         assert self._header is not None, "the parser gives clusters after a header only"
         timecode_ms = start.timecode * self._header.timecode_scale_ns // _NS_PER_MS
@@ -222,7 +236,7 @@ class Fragmenter:
         fragment.earliest = min(fragment.earliest, timecode)
         fragment.latest = max(fragment.latest, timecode)
         span_ms = (fragment.latest - fragment.earliest) * fragment.scale_ns // _NS_PER_MS
-        if span_ms > MAX_FRAGMENT_MS:
+        if span_ms > self._max_fragment_ms:
             raise MediaFaultError(
                 ErrorCode.MAX_FRAGMENT_DURATION_REACHED, f"a fragment of {span_ms} ms"
             )
@@ -259,8 +273,18 @@ class Fragmenter:
                 yield from self._close(cut=False)
         elif self._header_open:
             self._header_metadata = _checked_metadata(self._header_metadata, own)
-            if event.raw:  # else its bytes are in the header already
+            if event.raw:
                 self._extend_header(raw)
+            else:
+                self._early_tags(own, is_mixed=len(own) != len(event.values))
+
+    def _early_tags(self, own: dict[str, str], *, is_mixed: bool) -> None:
+        """Take tags that stand between the header's parts: their bytes are in it already."""
+        self._early_own |= own
+        self._early_mixed = self._early_mixed or is_mixed
+        if self._early_mixed:  # with names of the service
+            self._header_raw = _without_tags(self._header_raw)
+            self._extend_header(mkv_write.tags(self._early_own) if self._early_own else b"")
 
     def _extend_header(self, raw: bytes) -> None:
         self._header_raw += raw
@@ -303,10 +327,28 @@ def _with_unknown_size(header: bytes) -> bytes:
 
     A producer that sends a file says the file's size, which no single fragment has.
     """
+    begin, payload = _segment(header)
+    return header[:begin] + _UNKNOWN_SEGMENT + header[payload:]
+
+
+def _without_tags(header: bytes) -> bytes:
+    """Return a document header without its Tags."""
+    _, payload = _segment(header)
+    kept, pos = [header[:payload]], 0
+    view = memoryview(header)[payload:]
+    for identity, _start, end in ebml.child_spans(view):
+        if identity != ebml.TAGS:
+            kept.append(bytes(view[pos:end]))
+        pos = end
+    return b"".join(kept)
+
+
+def _segment(header: bytes) -> tuple[int, int]:
+    """Return where the Segment of a document header and its first child begin."""
     view, pos = memoryview(header), 0
     while (head := ebml.element_id(view, pos)) and (size := ebml.vint(view, head[1])):
         if head[0] == ebml.SEGMENT:
-            return header[:pos] + _UNKNOWN_SEGMENT + header[size[1] :]
+            return pos, size[1]
         pos = size[1] + size[0]
     raise AssertionError("a header the parser took holds a Segment")
 

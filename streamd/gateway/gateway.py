@@ -19,6 +19,7 @@ from streamd.gateway.disk_archive import DiskArchive
 from streamd.gateway.door import ArchiveDoor, RunBlocking
 from streamd.gateway.get_media import GetMedia
 from streamd.gateway.http import Call, Endpoint
+from streamd.gateway.limits import CallRate
 from streamd.gateway.live import LiveStream, LiveStreams
 from streamd.gateway.put_media import PutMedia
 from streamd.gateway.retention import Janitor, retention_of
@@ -126,6 +127,7 @@ class Gateway:
         )
         find = partial(find_stream, self._store, self._run_blocking, self._aws)
         enter = self._enter
+        calls = CallRate(self._settings.max_calls_per_second, monotonic=self._clock.monotonic)
         self._put_media = PutMedia(
             parts=UploadParts(
                 door=door,
@@ -133,7 +135,7 @@ class Gateway:
                 metrics=self._metrics,
                 retention=lambda hours: retention_of(hours, self._settings),
                 on_written=janitor.note_written,
-                max_connection_seconds=self._settings.max_connection_seconds,
+                settings=self._settings,
                 idle_ack_seconds=self._idle_ack_seconds,
                 idle_close_seconds=self._idle_close_seconds,
             ),
@@ -142,6 +144,7 @@ class Gateway:
             metrics=self._metrics,
             find=find,
             enter=enter,
+            calls=calls,
         )
         control = Control(
             store=self._store,
@@ -149,6 +152,7 @@ class Gateway:
             clock=self._clock,
             run_blocking=self._run_blocking,
             live=self._live,
+            calls=calls,
             public_url=self._public_url,
             on_deleted=self._deleted,
         )
@@ -156,12 +160,14 @@ class Gateway:
             door=door,
             live=self._live,
             metrics=self._metrics,
-            idle_seconds=self._settings.idle_seconds,
-            max_connection_seconds=self._settings.max_connection_seconds,
+            settings=self._settings,
+            calls=calls,
             find=find,
             enter=enter,
         )
-        archived = ArchivedMedia(door=door, metrics=self._metrics, find=find)
+        archived = ArchivedMedia(
+            door=door, metrics=self._metrics, settings=self._settings, calls=calls, find=find
+        )
         self._calls = {
             **control.operations,
             "GetMedia": get_media.call,
@@ -212,7 +218,7 @@ class Gateway:
         archive, arn = door.archive, video_stream.arn
         stream_id = await door.call(archive.stream_id, arn)
         newest = await door.call(archive.newest, stream_id)
-        return self._live.enter(
+        stream = self._live.enter(
             arn,
             lambda: LiveStream(
                 arn,
@@ -222,6 +228,16 @@ class Gateway:
                 retention_hours=video_stream.data_retention_hours,
             ),
         )
+        try:
+            # It may have been deleted meanwhile, by somebody who did not find it in use.
+            found = await self._run_blocking(
+                lambda: self._store.video_stream(video_stream.account_id, arn=arn)
+            )
+            stream.retention_hours = found.data_retention_hours
+        except BaseException:
+            self._live.leave(stream)
+            raise
+        return stream
 
     async def _deleted(self, video_stream: VideoStream) -> None:
         """End everything of a stream that is no longer in the store."""

@@ -9,19 +9,23 @@ from typing import Any, Final
 
 from aiohttp import web
 
+from streamd.config import KinesisVideoSettings
 from streamd.gateway.archive import StoredFragment
-from streamd.gateway.chunks import chunk_head, chunk_tail
+from streamd.gateway.chunks import INTERNAL_ERROR, chunk_head, chunk_tail, error_tags
 from streamd.gateway.cursor import Cursor, open_cursor
 from streamd.gateway.door import ArchiveDoor
 from streamd.gateway.errors import ArchiveError, FragmentDamagedError, FragmentGoneError
 from streamd.gateway.http import endless_response
+from streamd.gateway.limits import CallRate, Connections, Pace
 from streamd.gateway.live import FragmentState, LiveFragment, LiveStream, LiveStreams
 from streamd.gateway.segments import READ_BYTES
+from streamd.kvs import mkv_write
+from streamd.kvs.mkv import Track
 from streamd.metrics import Metrics
 from streamd.protocol.errors import ServiceError
 from streamd.resources import VideoStream
 
-__all__ = ["MEDIA_TYPE", "ArchivedPieces", "GetMedia"]
+__all__ = ["MEDIA_TYPE", "Answer", "ArchivedPieces", "GetMedia"]
 
 logger = logging.getLogger(__name__)
 
@@ -30,6 +34,36 @@ WRITE_BYTES: Final = 256 * 1024
 """Of live media, at most, in one write: what a slow consumer holds in memory."""
 POLL_SECONDS: Final = 5.0
 """How often a consumer that waits is checked to be still there."""
+_NO_TRACK: Final = Track(number=1, kind="other", codec_id="")
+
+
+class Answer:
+    """A body of fragments on its way to a consumer, at the pace that is set."""
+
+    def __init__(self, response: web.StreamResponse, *, byte_pace: Pace) -> None:
+        self._response = response
+        self._byte_pace = byte_pace
+        self.has_begun = False
+        """A document is open."""
+        self.is_inside = False
+        """A cluster is open: nothing but its own bytes can follow."""
+
+    async def write(self, data: bytes) -> None:
+        """Write bytes of a fragment."""
+        self.has_begun = self.is_inside = True
+        await self._response.write(data)
+        await self._byte_pace.spend(len(data))
+
+    async def write_tail(self, data: bytes) -> None:
+        """Write what closes a fragment."""
+        await self._response.write(data)
+        self.is_inside = False
+
+    async def write_error(self, error: bytes) -> None:
+        """Write error tags, the last thing in a body; inside a fragment there is no room for any."""
+        if not self.is_inside:
+            document = b"" if self.has_begun else mkv_write.stream_header([_NO_TRACK])
+            await self._response.write(document + error)
 
 
 class ArchivedPieces:
@@ -40,13 +74,14 @@ class ArchivedPieces:
         self._metrics = metrics
 
     async def send(
-        self, fragment: StoredFragment, head: Callable[[bytes], bytes], response: web.StreamResponse
+        self, fragment: StoredFragment, head: Callable[[bytes], bytes], answer: Answer
     ) -> None:
         """Write ``head(document header)`` and the fragment.
 
         Raises:
             FragmentDamagedError: Before anything was written; the fragment is dropped.
-            FragmentGoneError: Retention was faster.
+            FragmentGoneError: Retention was faster; before anything was written.
+            ArchiveError: If it cannot be read; ``answer.is_inside`` says since when.
 
         """
         archive = self._door.archive
@@ -64,14 +99,17 @@ class ArchivedPieces:
             self._metrics.archive_fragments_lost.labels(error.reason).inc()
             await self._door.call(archive.drop, fragment)
             raise
-        await response.write(head(header) + piece)
+        await answer.write(head(header) + piece)
         offset = len(piece)
         while offset < fragment.size:
             size = min(READ_BYTES, fragment.size - offset)
-            piece = await self._door.call(archive.read, fragment.place, offset, size)
+            try:
+                piece = await self._door.call(archive.read, fragment.place, offset, size)
+            except FragmentGoneError as error:  # "gone" means that nothing of it was sent
+                raise ArchiveError(str(error)) from error
             if not piece:
                 raise ArchiveError(f"fragment {fragment.number} ends at byte {offset}")
-            await response.write(piece)
+            await answer.write(piece)
             offset += len(piece)
 
 
@@ -84,16 +122,17 @@ class GetMedia:
         door: ArchiveDoor,
         live: LiveStreams,
         metrics: Metrics,
-        idle_seconds: float,
-        max_connection_seconds: float,
+        settings: KinesisVideoSettings,
+        calls: CallRate,
         find: Callable[[Mapping[str, Any]], Awaitable[VideoStream]],
         enter: Callable[[VideoStream], Awaitable[LiveStream]],
     ) -> None:
         self._door = door
         self._live = live
         self._metrics = metrics
-        self._idle_seconds = idle_seconds
-        self._max_connection_seconds = max_connection_seconds
+        self._settings = settings
+        self._calls = calls
+        self._connections = Connections("GetMedia", settings.max_get_media_connections)
         self._find = find
         self._enter = enter
         self._pieces = ArchivedPieces(door, metrics)
@@ -102,56 +141,76 @@ class GetMedia:
         self, request: web.Request, values: Mapping[str, Any], request_id: str
     ) -> web.StreamResponse:
         """Answer one request; returns when the answer is over."""
-        stream = await self._enter(await self._find(values))
-        try:
-            if stream.is_gone:
-                raise ServiceError("ResourceNotFoundException", "The stream is being deleted.")
-            # The position comes first: what arrives once the client sees headers is not missed.
-            cursor = await open_cursor(self._door, stream, values["StartSelector"])
-            response = endless_response(request, content_type=MEDIA_TYPE, request_id=request_id)
-            self._metrics.get_media_connections.inc()
+        video_stream = await self._find(values)
+        self._calls.check("GetMedia", video_stream.arn)
+        with self._connections.one(video_stream.arn):
+            stream = await self._enter(video_stream)
             try:
-                await response.prepare(request)
-                await self._stream(request, response, stream, cursor)
-                await response.write_eof()
-            except ConnectionError:
-                logger.debug("a consumer left", extra={"stream": stream.arn})
-            except Exception:
-                # The answer has begun: no error can be told any more, but it can end.
-                logger.exception("GetMedia broke off", extra={"stream": stream.arn})
+                return await self._answer(request, values["StartSelector"], stream, request_id)
             finally:
-                self._metrics.get_media_connections.dec()
-            return response
+                self._live.leave(stream)
+
+    async def _answer(
+        self,
+        request: web.Request,
+        selector: Mapping[str, Any],
+        stream: LiveStream,
+        request_id: str,
+    ) -> web.StreamResponse:
+        if stream.is_gone:
+            raise ServiceError("ResourceNotFoundException", "The stream is being deleted.")
+        # The position comes first: what arrives once the client sees headers is not missed.
+        cursor = await open_cursor(self._door, stream, selector)
+        response = endless_response(request, content_type=MEDIA_TYPE, request_id=request_id)
+        answer = Answer(response, byte_pace=Pace(self._settings.max_get_media_bytes_per_second))
+        self._metrics.get_media_connections.inc()
+        try:
+            await response.prepare(request)
+            try:
+                await self._stream(request, answer, stream, cursor)
+            except ConnectionError:
+                raise
+            except Exception:
+                # The answer has begun: what can be told still is an error chunk.
+                logger.exception("GetMedia broke off", extra={"stream": stream.arn})
+                await answer.write_error(error_tags(cursor.last, code=INTERNAL_ERROR))
+            await response.write_eof()
+        except ConnectionError:
+            logger.debug("a consumer left", extra={"stream": stream.arn})
         finally:
-            self._live.leave(stream)
+            self._metrics.get_media_connections.dec()
+        return response
 
     async def _stream(
         self,
         request: web.Request,
-        response: web.StreamResponse,
+        answer: Answer,
         stream: LiveStream,
         cursor: Cursor,
     ) -> None:
         """Send fragment after fragment until the answer has to end."""
         loop = asyncio.get_running_loop()
         started = loop.time()
+        pace = Pace(self._settings.max_fragments_per_second)
         changed = stream.waiter()
         try:
-            while loop.time() < started + self._max_connection_seconds:
+            while loop.time() < started + self._settings.max_connection_seconds:
                 changed.clear()
                 found = await cursor.next()
-                if isinstance(found, LiveFragment):
-                    if not await self._send_live(response, stream, found, changed):
+                if found is None:
+                    if stream.is_gone or not _is_connected(request):
                         return
-                elif found is not None:
-                    await self._send_archived(response, stream, found)
-                elif stream.is_gone or not _is_connected(request):
-                    return
-                else:
                     wait = self._patience(stream, started)
                     if wait <= 0:
                         return
                     await _wait(changed, min(wait, POLL_SECONDS))
+                    continue
+                if isinstance(found, LiveFragment):
+                    if not await self._send_live(answer, stream, found, changed):
+                        return
+                else:
+                    await self._send_archived(answer, stream, found)
+                await pace.spend(1)
         finally:
             stream.forget(changed)
 
@@ -160,10 +219,10 @@ class GetMedia:
         if stream.upload is not None:
             return POLL_SECONDS
         idle_since = max(started, stream.upload_ended_at)
-        return idle_since + self._idle_seconds - asyncio.get_running_loop().time()
+        return idle_since + self._settings.idle_seconds - asyncio.get_running_loop().time()
 
     async def _send_archived(
-        self, response: web.StreamResponse, stream: LiveStream, fragment: StoredFragment
+        self, answer: Answer, stream: LiveStream, fragment: StoredFragment
     ) -> None:
         def head(header: bytes) -> bytes:
             return chunk_head(
@@ -174,17 +233,17 @@ class GetMedia:
             )
 
         try:
-            await self._pieces.send(fragment, head, response)
+            await self._pieces.send(fragment, head, answer)
         except FragmentDamagedError:
             return  # and on with the next
         except FragmentGoneError:
             logger.debug("a fragment was freed before it was sent")
             return
-        await response.write(_tail(stream, fragment))
+        await answer.write_tail(_tail(stream, fragment))
 
     async def _send_live(
         self,
-        response: web.StreamResponse,
+        answer: Answer,
         stream: LiveStream,
         fragment: LiveFragment,
         changed: asyncio.Event,
@@ -203,10 +262,10 @@ class GetMedia:
             offset += len(piece)
             data += piece
             if data:
-                await response.write(data)
+                await answer.write(data)
                 data = b""
             elif fragment.state is FragmentState.COMPLETE and offset >= fragment.size:
-                await response.write(_tail(stream, fragment))
+                await answer.write_tail(_tail(stream, fragment))
                 return True
             elif fragment.state is FragmentState.TORN or stream.is_gone:
                 # Cut short in a cluster that had said its size, or nothing more will come:

@@ -11,6 +11,7 @@ from aiohttp import web
 
 from streamd.clock import Clock
 from streamd.gateway.http import service_error, to_response
+from streamd.gateway.limits import CallRate
 from streamd.gateway.live import LiveStream, LiveStreams
 from streamd.gateway.put_media_head import PutMediaHead, read_head
 from streamd.gateway.upload import Upload, UploadParts
@@ -18,6 +19,7 @@ from streamd.metrics import Metrics
 from streamd.protocol.errors import ServiceError
 from streamd.protocol.rest_json import RestJson
 from streamd.resources import VideoStream
+from streamd.store import NotFoundError
 
 __all__ = ["PutMedia"]
 
@@ -36,6 +38,7 @@ class PutMedia:
         metrics: Metrics,
         find: Callable[[dict[str, str]], Awaitable[VideoStream]],
         enter: Callable[[VideoStream], Awaitable[LiveStream]],
+        calls: CallRate,
     ) -> None:
         self._parts = parts
         self._live = live
@@ -43,6 +46,7 @@ class PutMedia:
         self._metrics = metrics
         self._find = find
         self._enter = enter
+        self._calls = calls
         self._service = RestJson("kinesis-video-media")
         self._tasks: set[asyncio.Task[None]] = set()
         self._is_closing = False
@@ -54,6 +58,7 @@ class PutMedia:
         try:
             head = read_head(request.headers, now_ms=int(self._clock.epoch() * 1000))
             video_stream = await self._find(head.stream)
+            self._calls.check("PutMedia", video_stream.arn)
             upload = await self._begin(request, video_stream, head, request_id)
         except Exception as caught:  # noqa: BLE001  # the wall of one operation
             error = service_error(caught, self._service)
@@ -105,8 +110,10 @@ class PutMedia:
                 "ConnectionLimitExceededException",
                 f"The stream {name} has a PutMedia connection already.",
             )
-        if stream.is_gone or self._is_closing:
-            raise ServiceError("ServiceUnavailable", "The stream is going away.")
+        if self._is_closing:
+            raise ServiceError("ServiceUnavailable", "The service is stopping.")
+        if stream.is_gone:
+            raise NotFoundError("video stream", name)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)

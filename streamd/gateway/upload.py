@@ -14,12 +14,12 @@ from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from streamd.clock import Clock
+from streamd.config import KinesisVideoSettings
 from streamd.gateway.acks import AckChannel
 from streamd.gateway.archive import Retention
 from streamd.gateway.door import ArchiveDoor
 from streamd.gateway.errors import ArchiveError, MediaFaultError
 from streamd.gateway.fragmenter import (
-    MAX_FRAGMENT_MS,
     Closed,
     Fragmenter,
     Opened,
@@ -27,6 +27,7 @@ from streamd.gateway.fragmenter import (
     Step,
 )
 from streamd.gateway.http import endless_response
+from streamd.gateway.limits import Pace
 from streamd.gateway.live import LiveFragment, LiveStream
 from streamd.gateway.recorder import Recorder
 from streamd.kvs.acks import Acknowledgement, ErrorCode, EventType
@@ -37,8 +38,6 @@ __all__ = ["Upload", "UploadParts"]
 
 logger = logging.getLogger(__name__)
 
-GRACE_SECONDS: Final = MAX_FRAGMENT_MS / 1000
-"""After its time is up a connection ends with its fragment, which may be this long."""
 _LOST: Final = (OSError, aiohttp.ClientError, web.RequestPayloadError, HttpProcessingError)
 """What reading raises when the producer has gone away or its chunks make no sense."""
 
@@ -53,7 +52,7 @@ class UploadParts:
     retention: Callable[[int], Retention]
     """Of a stream with so many hours of data retention."""
     on_written: Callable[[int], None]
-    max_connection_seconds: float
+    settings: KinesisVideoSettings
     idle_ack_seconds: float = 5.0
     """An IDLE is sent this often while nothing arrives."""
     idle_close_seconds: float = 30.0
@@ -66,6 +65,8 @@ class _Ending(enum.Enum):
     FINISHED = "finished"
     """The producer ended its request."""
     DISCONNECTED = "disconnected"
+    UNREADABLE = "unreadable"
+    """Its chunks make no sense; it is still there."""
     IDLE = "idle"
     INTERRUPTED = "interrupted"
     """By us: the stream is deleted, its archive broke, or the daemon stops."""
@@ -106,7 +107,14 @@ class Upload:
         self._stream = stream
         self._parts = parts
         self._leave = leave
-        self._fragmenter = Fragmenter(origin_ms=origin_ms)
+        limits = parts.settings
+        self._fragmenter = Fragmenter(
+            origin_ms=origin_ms,
+            max_fragment_ms=round(limits.max_fragment_seconds * 1000),
+            min_fragment_ms=round((limits.min_fragment_seconds or 0) * 1000),
+        )
+        self._byte_pace = Pace(limits.max_put_media_bytes_per_second)
+        self._fragment_pace = Pace(limits.max_fragments_per_second)
         self._fragment: LiveFragment | None = None
         self._acks: AckChannel | None = None  # from the response's first byte on
         self._closed = asyncio.Event()
@@ -114,7 +122,9 @@ class Upload:
         self._is_interrupted = False
         self._interruption: ErrorCode | None = None
         self._has_reported = False
-        self._ends_at = asyncio.get_running_loop().time() + parts.max_connection_seconds
+        self._ends_at = asyncio.get_running_loop().time() + limits.max_connection_seconds
+        # After its time is up a connection ends with its fragment, which may be this long.
+        self._grace_seconds = limits.max_fragment_seconds
         self._recorder = Recorder(
             door=parts.door,
             stream=stream,
@@ -200,11 +210,14 @@ class Upload:
 
         """
         while data := await self._read():
+            before = self._fragmenter.fragments
             for step in self._fragmenter.feed(data):
                 self._take(step)
             self._stream.wake()
             self._recorder.poke()
             await self._recorder.room()
+            await self._byte_pace.spend(len(data))
+            await self._fragment_pace.spend(self._fragmenter.fragments - before)
 
     async def _read(self) -> bytes:
         loop = asyncio.get_running_loop()
@@ -216,7 +229,7 @@ class Upload:
             wait = min(
                 self._parts.idle_ack_seconds,
                 idle_until - now,
-                self._ends_at + GRACE_SECONDS - now,
+                self._ends_at + self._grace_seconds - now,
             )
             try:
                 async with asyncio.timeout(max(0.0, wait)) as self._scope:
@@ -230,7 +243,7 @@ class Upload:
                 self._scope = None
 
     def _idle(self, now: float, idle_until: float) -> None:
-        if now >= self._ends_at + GRACE_SECONDS:
+        if now >= self._ends_at + self._grace_seconds:
             raise _StoppedError(_Ending.OUT_OF_TIME)
         if now >= idle_until:
             raise _StoppedError(_Ending.IDLE)
@@ -239,9 +252,11 @@ class Upload:
     def _rescued(self) -> bytes:
         # aiohttp has no public way to what arrived before the connection broke.
         data = self._request.content._read_nowait(-1)  # noqa: SLF001
-        if not data:
-            raise _StoppedError(_Ending.DISCONNECTED)
-        return data
+        if data:
+            return data
+        transport = self._request.transport
+        is_there = transport is not None and not transport.is_closing()
+        raise _StoppedError(_Ending.UNREADABLE if is_there else _Ending.DISCONNECTED)
 
     def _take(self, step: Step) -> None:
         match step:
@@ -258,6 +273,8 @@ class Upload:
             raise MediaFaultError(
                 ErrorCode.MAX_CONNECTION_DURATION_REACHED, "the connection's time is up"
             )
+        if self._stream.is_gone:
+            raise MediaFaultError(ErrorCode.STREAM_NOT_ACTIVE, "the stream is going away")
         fragment = self._fragment = self._stream.begin(opened, server_ms=self._now_ms())
         self._recorder.add(fragment)
         self._ack_of(EventType.BUFFERING, fragment)
@@ -293,6 +310,8 @@ class Upload:
             if not cut:
                 raise
             self._fail_open_fragment()  # nothing whole was in it
+        if ending is _Ending.UNREADABLE:
+            raise MediaFaultError(ErrorCode.STREAM_READ_ERROR, "the request's chunks make no sense")
         if ending is _Ending.OUT_OF_TIME:
             raise MediaFaultError(
                 ErrorCode.MAX_CONNECTION_DURATION_REACHED, "the connection's time is up"

@@ -70,7 +70,13 @@ class RestJson:
         """Return the answer for an error."""
         return Answer(
             status=http_status(self.service, error.code),
-            headers={**_headers(request_id), "x-amzn-ErrorType": error.code},
+            headers={
+                **_headers(request_id),
+                "x-amzn-ErrorType": error.code,
+                # As the developer guide of Kinesis Video spells them.
+                "x-amz-ErrorType": error.code,
+                "x-amz-RequestId": request_id,
+            },
             body=json.dumps({"Message": error.message}).encode(),
         )
 

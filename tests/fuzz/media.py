@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterator
 
-from streamd.kvs import mkv_write, tags
+from streamd.kvs import ebml, mkv_write, tags
 from streamd.kvs.mkv import Track
 from tests.support.media import (
     Video,
@@ -49,6 +49,18 @@ def bodies() -> Iterator[bytes]:
             b"\xa0\x8c\xa1\x87\x82\x00\x07\x00abc\xfb\x81\x01",
             mkv_write.tags({tags.END_OF_FRAGMENT: ""}),
             b"\xec\x82\0\0",
+        )
+    )
+    early = header.index(ebml.INFO.to_bytes(4))
+    forged = mkv_write.tags({"AWS_KINESISVIDEO_ERROR_ID": "5", "mine": "x"})
+    yield (
+        header[:early]
+        + forged
+        + header[early:]
+        + mkv_write.cluster_start(START_MS)
+        + (
+            mkv_write.simple_block(1, 0, b"picture", keyframe=True)
+            + mkv_write.simple_block(2, 0, b"sound", keyframe=True)
         )
     )
     # Sizes that are known.

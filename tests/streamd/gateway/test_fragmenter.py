@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from streamd.gateway.errors import MediaFaultError
 from streamd.gateway.fragmenter import Closed, Fragmenter, Opened, Part, Step, unsized_cluster_patch
-from streamd.kvs import mkv_write
+from streamd.kvs import ebml, mkv_write
 from streamd.kvs.acks import ErrorCode
 from streamd.kvs.mkv import Track
 
@@ -68,6 +68,16 @@ def test_names_of_the_service_are_left_out() -> None:
     mixed = mkv_write.tags({"AWS_KINESISVIDEO_FRAGMENT_NUMBER": "1", "own": "2"})
     found = steps(HEADER + cluster(0, 0) + mixed)
     assert found[-2] == Part(mkv_write.tags({"own": "2"}))
+
+
+def test_names_of_the_service_are_left_out_of_the_header() -> None:
+    """Tags between the header's parts are cleaned, too: nobody can forge a fragment's number."""
+    info = HEADER.index(ebml.INFO.to_bytes(4))
+    forged = mkv_write.tags({"AWS_KINESISVIDEO_ERROR_ID": "5000", "b": "2"})
+    early = mkv_write.tags({"a": "1"}) + forged + mkv_write.tags({"c": "3"})
+    found = steps(HEADER[:info] + early + HEADER[info:] + cluster(0, 0))
+    assert isinstance(found[0], Opened)
+    assert found[0].header == HEADER + mkv_write.tags({"a": "1", "b": "2", "c": "3"})
 
 
 def test_the_end_of_a_body_inside_an_element() -> None:
@@ -135,3 +145,29 @@ def test_damage_is_a_fault_and_nothing_else(at: int, junk: bytes, removed: int, 
     for step in found:
         assert isinstance(step, Opened) is not is_open
         is_open = not isinstance(step, Closed)
+
+
+def test_short_fragments_are_refused_where_a_length_is_demanded() -> None:
+    """MIN_FRAGMENT_DURATION is off unless set; the last fragment may be as short as it is."""
+    body = HEADER + cluster(0, 0, 500) + cluster(1000, 0)
+    assert sum(isinstance(step, Closed) for step in steps(body)) == 2
+    fragmenter = Fragmenter(origin_ms=0, min_fragment_ms=1000)
+    found = [*fragmenter.feed(body), *fragmenter.end(cut=False)]
+    assert [step.length_ms for step in found if isinstance(step, Closed)] == [1000, 1]
+    fragmenter = Fragmenter(origin_ms=0, min_fragment_ms=1001)
+    with pytest.raises(MediaFaultError) as caught:
+        list(fragmenter.feed(body))
+    assert caught.value.code is ErrorCode.MIN_FRAGMENT_DURATION_REACHED
+
+
+@pytest.mark.parametrize(("span_ms", "fits"), [(10_000, True), (10_001, False)])
+def test_the_longest_fragment_is_a_setting(span_ms: int, fits: bool) -> None:
+    """Exactly as long is fine; AWS's documents say 10 and 20 seconds."""
+    fragmenter = Fragmenter(origin_ms=0, max_fragment_ms=10_000)
+    body = HEADER + cluster(0, 0, span_ms)
+    if fits:
+        assert list(fragmenter.feed(body))
+        return
+    with pytest.raises(MediaFaultError) as caught:
+        list(fragmenter.feed(body))
+    assert caught.value.code is ErrorCode.MAX_FRAGMENT_DURATION_REACHED
