@@ -21,6 +21,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from streamd.config_auth import AuthSettings, Credential
 from streamd.config_outputs import (
     KafkaSettings,
     KinesisSettings,
@@ -77,6 +78,12 @@ class ServerSettings(Section):
     """URL clients reach the daemon at, for GetDataEndpoint; ``None``: as the client called us."""
     max_body_bytes: PositiveInt = 16 * 1024 * 1024
     """Longest body of an API request (an image of 5 MB is 7 MB of base64)."""
+    max_connections: PositiveInt = 8192
+    """Connections at once; the next ones are answered 503 and closed."""
+    request_timeout_seconds: PositiveFloat = 60.0
+    """Longest time the head of a request may take to arrive, and then its body."""
+    audit_log: str = "log"
+    """``log``: among the others; ``off``; or a file of JSON lines."""
     drain_seconds: PositiveFloat = 20.0
     """Longest time SIGTERM waits for sessions to drain."""
     log_format: Literal["text", "json"] = "text"
@@ -109,28 +116,6 @@ class ServerSettings(Section):
             raise ValueError(f"'server.listen' must be HOST:PORT, got {self.listen!r}")
         if (self.tls_cert is None) != (self.tls_key is None):
             raise ValueError("'server.tls_cert' and 'server.tls_key' go together")
-        return self
-
-
-class Credential(Section):
-    """One access key."""
-
-    access_key_id: str = Field(min_length=4, max_length=128)
-    secret_access_key: SecretStr
-
-
-class AuthSettings(Section):
-    """``[auth]``: who may call."""
-
-    mode: Literal["none", "sigv4"] = "none"
-    credentials: tuple[Credential, ...] = ()
-    insecure: bool = False
-    """Serve without authentication on an address others can reach."""
-
-    @model_validator(mode="after")
-    def _check(self) -> AuthSettings:
-        if self.mode == "sigv4" and not self.credentials:
-            raise ValueError("'auth.credentials' needs at least one key when 'auth.mode' is sigv4")
         return self
 
 
