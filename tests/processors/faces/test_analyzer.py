@@ -43,14 +43,14 @@ def _wall(sizes_px: tuple[int, ...]) -> ArrayPicture:
 def test_names_and_versions() -> None:
     """Two packs have different versions and vectors of different sizes."""
     builtin = face_analyzer("builtin")
-    assert (builtin.name, builtin.model_version, builtin.vector_size) == ("builtin", "1.0", 128)
+    assert (builtin.name, builtin.model_version, builtin.vector_size) == ("builtin", "8.1", 128)
 
 
 @pytest.mark.shared
 def test_names_and_versions_of_the_drop_in_pack() -> None:
     """The drop-in pack's version differs from the built-in one's."""
     drop_in = face_analyzer("yunet-retail0095")
-    assert (drop_in.model_version, drop_in.vector_size) == ("2.0", 256)
+    assert (drop_in.model_version, drop_in.vector_size) == ("8.2", 256)
 
 
 def test_the_astronaut(analyzer: FaceAnalyzer) -> None:

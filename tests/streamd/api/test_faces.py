@@ -95,6 +95,112 @@ def test_records_are_largest_first(endpoint: Endpoint, collection: str) -> None:
     assert left_out["FaceDetail"]["BoundingBox"]["Width"] == 0.2
 
 
+def test_a_hundred_faces_at_most(endpoint: Endpoint, collection: str) -> None:
+    """Of 120 faces the 100 largest are indexed, whatever MaxFaces says; the rest is not told."""
+    found = [(make_face(left=0.0, top=0.0, size=0.1 + n / 1000), ALICE) for n in range(120)]
+    answer = index(endpoint, collection, found, MaxFaces=1000)
+    widths = [record["FaceDetail"]["BoundingBox"]["Width"] for record in answer["FaceRecords"]]
+    assert len(widths) == 100
+    assert widths == sorted(widths, reverse=True)
+    assert widths[-1] == pytest.approx(0.12)
+    assert answer["UnindexedFaces"] == []
+    assert endpoint.client.describe_collection(CollectionId=collection)["FaceCount"] == 100
+
+
+def test_max_faces_keeps_the_best_then_the_largest(endpoint: Endpoint, collection: str) -> None:
+    """Without a filter the poorest faces make room first, then the smallest."""
+    poor = make_face(size=0.5, sharpness=0.5)
+    faces = [poor, *(make_face(size=size) for size in (0.2, 0.4, 0.3))]
+    answer = index(
+        endpoint, collection, [(face, ALICE) for face in faces], MaxFaces=2, QualityFilter="NONE"
+    )
+    widths = [record["FaceDetail"]["BoundingBox"]["Width"] for record in answer["FaceRecords"]]
+    assert widths == [0.4, 0.3]
+    assert [
+        (face["FaceDetail"]["BoundingBox"]["Width"], face["Reasons"])
+        for face in answer["UnindexedFaces"]
+    ] == [(0.5, ["EXCEEDS_MAX_FACES"]), (0.2, ["EXCEEDS_MAX_FACES"])]
+
+
+def test_boxes_may_leave_the_image(endpoint: Endpoint, collection: str) -> None:
+    """A face at the edge keeps its box: below 0 and above 1, in every answer alike."""
+    face = make_face(left=-0.25, top=0.75, size=0.5)
+    box = {"Width": 0.5, "Height": 0.5, "Left": -0.25, "Top": 0.75}
+    [record] = index(endpoint, collection, [(face, ALICE)])["FaceRecords"]
+    assert record["Face"]["BoundingBox"] == record["FaceDetail"]["BoundingBox"] == box
+    [listed] = endpoint.client.list_faces(CollectionId=collection)["Faces"]
+    assert listed["BoundingBox"] == box
+    searched = endpoint.client.search_faces_by_image(CollectionId=collection, Image=image())
+    assert searched["SearchedFaceBoundingBox"] == box
+
+
+def test_faces_of_one_image(endpoint: Endpoint, collection: str) -> None:
+    """Faces of one image share its ImageId and ExternalImageId, and have ids of their own."""
+    found = [(make_face(left=left, size=0.2), ALICE) for left in (0.1, 0.4, 0.7)]
+    answer = index(endpoint, collection, found, ExternalImageId="group:1")
+    faces = [record["Face"] for record in answer["FaceRecords"]]
+    assert len({face["FaceId"] for face in faces}) == 3
+    assert len({face["ImageId"] for face in faces}) == 1
+    assert {face["ExternalImageId"] for face in faces} == {"group:1"}
+
+
+def test_a_deleted_face_is_indexed_again(endpoint: Endpoint, collection: str) -> None:
+    """A repeat after a deletion stores the face once more, under its id."""
+    found = [(make_face(), ALICE)]
+    [first] = ids(index(endpoint, collection, found, image(marked=55_000))["FaceRecords"])
+    endpoint.client.delete_faces(CollectionId=collection, FaceIds=[first])
+    again = index(endpoint, collection, found, image(marked=55_000))["FaceRecords"]
+    assert ids(again) == [first]
+    assert endpoint.client.describe_collection(CollectionId=collection)["FaceCount"] == 1
+
+
+def test_a_full_collection(
+    endpoint: Endpoint, collection: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One face over the limit is ServiceQuotaExceededException; a repeat needs no room."""
+    monkeypatch.setattr("streamd.store.faces.MAX_FACES", 1)
+    found = [(make_face(), ALICE)]
+    index(endpoint, collection, found, image(marked=56_000))
+    with pytest.raises(endpoint.client.exceptions.ServiceQuotaExceededException):
+        index(endpoint, collection, found)
+    assert len(index(endpoint, collection, found, image(marked=56_000))["FaceRecords"]) == 1
+    assert endpoint.client.describe_collection(CollectionId=collection)["FaceCount"] == 1
+
+
+def test_answers_tell_the_model_and_no_orientation(endpoint: Endpoint, collection: str) -> None:
+    """Every answer about faces names the collection's model; OrientationCorrection is null."""
+    indexed = index(endpoint, collection, [(make_face(), ALICE)])
+    [alice] = ids(indexed["FaceRecords"])
+    client = endpoint.client
+    for answer in (
+        indexed,
+        client.list_faces(CollectionId=collection),
+        client.search_faces(CollectionId=collection, FaceId=alice),
+        client.search_faces_by_image(CollectionId=collection, Image=image()),
+    ):
+        assert answer["FaceModelVersion"] == "9.1"
+        assert "OrientationCorrection" not in answer
+
+
+@pytest.mark.parametrize("size", [0, 1, 2, 3, 4096])
+def test_sizes_of_pages(endpoint: Endpoint, collection: str, size: int) -> None:
+    """MaxResults goes from 0, which stands for the default, to 4096."""
+    for _ in range(3):
+        index(endpoint, collection, [(make_face(), ALICE)])
+    first = endpoint.client.list_faces(CollectionId=collection, MaxResults=size)
+    assert len(first["Faces"]) == min(size or 1000, 3)
+    assert ("NextToken" in first) == (0 < size < 3)
+
+
+@pytest.mark.parametrize("size", [-1, 4097])
+def test_pages_that_are_refused(client: Any, collection: str, size: int) -> None:
+    """Other sizes are InvalidParameterException."""
+    for call in (client.list_faces, client.list_collections):
+        params = {"CollectionId": collection} if call == client.list_faces else {}
+        with pytest.raises(client.exceptions.InvalidParameterException):
+            call(MaxResults=size, **params)
+
+
 def test_the_quality_filter_is_auto_by_default(endpoint: Endpoint, collection: str) -> None:
     """A dark face is left out with its reason, unless the filter is NONE."""
     found = [(make_face(brightness=3.0, confidence=50.0), ALICE)]

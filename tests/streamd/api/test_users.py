@@ -111,7 +111,8 @@ def test_users_come_in_pages(client: Any, collection: str, size: int) -> None:
     """Every user once, in the order of creation."""
     for user_id in ("e", "a", "d", "b", "c"):
         user(client, collection, user_id)
-    pages, token = [], {}
+    pages: list[list[str]] = []
+    token: dict[str, str] = {}
     while not pages or token:
         answer = client.list_users(CollectionId=collection, MaxResults=size, **token)
         pages.append([each["UserId"] for each in answer["Users"]])
