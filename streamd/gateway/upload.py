@@ -179,6 +179,7 @@ class Upload:
             await self._recorder.finish()
             return _Ending.DISCONNECTED
         acks = self._acks = AckChannel(self.response)
+        ending = _Ending.REFUSED
         try:
             try:
                 await self._receive()
@@ -187,7 +188,8 @@ class Upload:
                 ending = stopped.ending
             self._conclude(ending)
         except MediaFaultError as fault:
-            ending = _Ending.REFUSED
+            if ending is not _Ending.UNREADABLE:
+                ending = _Ending.REFUSED
             self._refuse(fault)
         except Exception:
             # The wall of one upload: the other streams go on.
@@ -245,6 +247,10 @@ class Upload:
     def _idle(self, now: float, idle_until: float) -> None:
         if now >= self._ends_at + self._grace_seconds:
             raise _StoppedError(_Ending.OUT_OF_TIME)
+        if self._request.protocol._messages:  # noqa: SLF001  # there is no public way
+            # While a body is not over nothing else can be parsed, but what stopped the parser:
+            # aiohttp keeps the error for its own answer and does not tell who reads the body.
+            raise _StoppedError(_Ending.UNREADABLE)
         if now >= idle_until:
             raise _StoppedError(_Ending.IDLE)
         self._ack(Acknowledgement(event_type=EventType.IDLE))

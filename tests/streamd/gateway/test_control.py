@@ -187,3 +187,188 @@ async def test_creation_time_is_utc(server: Server) -> None:
     described = await server.call("kinesisvideo", "describe_stream", StreamName="door")
     age = (described["StreamInfo"]["CreationTime"] - before).total_seconds()
     assert -0.01 < age < 10
+
+
+async def test_errors_on_the_wire(server: Server) -> None:
+    """Code and request id stand in headers, in AWS's and its guide's spelling; the body explains."""
+    async with server.http.post(f"{server.url}/describeStream", json={"StreamName": "x"}) as answer:
+        assert (answer.status, answer.content_type) == (404, "application/json")
+        headers = answer.headers
+        assert headers["x-amzn-ErrorType"] == "ResourceNotFoundException"
+        assert headers["x-amz-ErrorType"] == "ResourceNotFoundException"
+        assert len(headers["x-amzn-RequestId"]) == 36
+        assert headers["x-amz-RequestId"] == headers["x-amzn-RequestId"]
+        assert await answer.json() == {
+            "Message": "The requested stream is not found or not active."
+        }
+
+
+async def test_streams_are_found_by_exactly_their_names(server: Server) -> None:
+    """Name and ARN must agree; another account's, another time's, or half an ARN finds nothing."""
+    arn = await server.create("door")
+    await server.create("yard")
+    described = await server.call(
+        "kinesisvideo", "describe_stream", StreamName="door", StreamARN=arn
+    )
+    assert described["StreamInfo"]["StreamARN"] == arn
+    for members, status in (
+        ({"StreamName": "yard", "StreamARN": arn}, 404),
+        ({"StreamName": "Door"}, 404),
+        ({"StreamARN": arn.replace("000000000000", "000000000001")}, 404),
+        ({"StreamARN": arn + "1"}, 404),
+        ({"StreamARN": arn.rpartition("/")[0]}, 400),
+        ({"StreamARN": "door"}, 400),
+    ):
+        assert (await refused(server, "describe_stream", **members))[1] == status, members
+
+
+async def test_versions_change_with_every_update(server: Server) -> None:
+    """A version is good for one change, whichever operation makes it; what is not given stays."""
+    arn = await server.create("door", hours=5)
+
+    async def info() -> dict[str, Any]:
+        answer = await server.call("kinesisvideo", "describe_stream", StreamName="door")
+        return dict(answer["StreamInfo"])
+
+    versions = [(await info())["Version"]]
+    for operation, members in (
+        ("update_stream", {"MediaType": "video/h264"}),
+        ("update_stream", {"DeviceName": "cam"}),
+        (
+            "update_data_retention",
+            {"Operation": "INCREASE_DATA_RETENTION", "DataRetentionChangeInHours": 1},
+        ),
+        (
+            "update_stream_storage_configuration",
+            {"StreamStorageConfiguration": {"DefaultStorageTier": "HOT"}},
+        ),
+    ):
+        await server.call(
+            "kinesisvideo", operation, StreamARN=arn, CurrentVersion=versions[-1], **members
+        )
+        stale = await refused(
+            server, operation, StreamARN=arn, CurrentVersion=versions[-1], **members
+        )
+        assert stale == ("VersionMismatchException", 400)
+        versions.append((await info())["Version"])
+    assert len(set(versions)) == 5
+    now = await info()
+    assert (now["MediaType"], now["DeviceName"], now["DataRetentionInHours"]) == (
+        "video/h264",
+        "cam",
+        6,
+    )
+    await server.call("kinesisvideo", "delete_stream", StreamARN=arn, CurrentVersion=versions[-1])
+    assert await refused(server, "delete_stream", StreamARN=arn) == (
+        "ResourceNotFoundException",
+        404,
+    )
+
+
+async def test_there_is_one_storage_tier(server: Server) -> None:
+    """Streams are HOT; a tier there is not is refused, not forgotten."""
+    warm = {"StreamStorageConfiguration": {"DefaultStorageTier": "WARM"}}
+    assert (await refused(server, "create_stream", StreamName="door", **warm))[0] == (
+        "InvalidArgumentException"
+    )
+    hot = {"StreamStorageConfiguration": {"DefaultStorageTier": "HOT"}}
+    created = await server.call("kinesisvideo", "create_stream", StreamName="door", **hot)
+    described = await server.call(
+        "kinesisvideo", "describe_stream_storage_configuration", StreamName="door"
+    )
+    described.pop("ResponseMetadata")
+    assert described == {"StreamName": "door", "StreamARN": created["StreamARN"], **hot}
+    refusal = await refused(
+        server,
+        "update_stream_storage_configuration",
+        StreamName="door",
+        CurrentVersion="1",
+        **warm,
+    )
+    assert refusal == ("InvalidArgumentException", 400)
+
+
+async def test_tags_of_resources(server: Server) -> None:
+    """TagResource and its relatives work on a stream's ARN as TagStream does."""
+    arn = await server.create("door")
+    tags = [{"Key": "a", "Value": "1"}, {"Key": "b", "Value": "2"}]
+    await server.call("kinesisvideo", "tag_resource", ResourceARN=arn, Tags=tags)
+    await server.call("kinesisvideo", "untag_resource", ResourceARN=arn, TagKeyList=["a"])
+    listed = await server.call("kinesisvideo", "list_tags_for_resource", ResourceARN=arn)
+    assert listed["Tags"] == {"b": "2"}
+    listed = await server.call("kinesisvideo", "list_tags_for_stream", StreamName="door")
+    assert listed["Tags"] == {"b": "2"}
+
+
+@pytest.mark.parametrize(
+    ("operation", "members", "code"),
+    [
+        ("tag_stream", {"StreamName": "door", "Tags": {"aws:x": "1"}}, "InvalidArgumentException"),
+        ("tag_stream", {"StreamName": "nobody", "Tags": {"x": "1"}}, "ResourceNotFoundException"),
+        ("tag_stream", {"Tags": {"x": "1"}}, "InvalidArgumentException"),
+        (
+            "list_tags_for_stream",
+            {"StreamName": "door", "NextToken": "AAAA"},
+            "InvalidArgumentException",
+        ),
+        ("list_streams", {"NextToken": "AAAA"}, "InvalidArgumentException"),
+        (
+            "create_stream",
+            {"StreamName": "new", "Tags": {f"k{n}": "" for n in range(51)}},
+            "InvalidArgumentException",
+        ),
+        (
+            "create_stream",
+            {"StreamName": "new", "Tags": {"AWS:x": ""}},
+            "InvalidArgumentException",
+        ),
+    ],
+)
+async def test_tags_and_tokens_that_cannot_be(
+    server: Server, operation: str, members: dict[str, Any], code: str
+) -> None:
+    """Reserved keys, too many tags, tokens that nobody gave."""
+    await server.create("door")
+    assert (await refused(server, operation, **members))[0] == code
+
+
+async def test_the_account_has_a_limit(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One stream more than the account may have is AccountStreamLimitExceeded."""
+    monkeypatch.setattr("streamd.gateway.control.MAX_STREAMS", 1)
+    await server.create("door")
+    assert await refused(server, "create_stream", StreamName="yard") == (
+        "AccountStreamLimitExceededException",
+        400,
+    )
+
+
+async def test_pages_survive_changes(server: Server) -> None:
+    """A stream deleted between two pages costs nothing: the next page begins after its name."""
+    arns = {name: await server.create(name) for name in ("a", "b", "c")}
+    first = await server.call("kinesisvideo", "list_streams", MaxResults=2)
+    await server.call("kinesisvideo", "delete_stream", StreamARN=arns["b"])
+    await server.create("ab")
+    rest = await server.call(
+        "kinesisvideo", "list_streams", MaxResults=2, NextToken=first["NextToken"]
+    )
+    assert [info["StreamName"] for info in rest["StreamInfoList"]] == ["c"]
+
+
+async def test_calls_a_second_are_limited_where_that_is_set(tmp_path: Path) -> None:
+    """The sixth call within a second is ClientLimitExceeded; another stream's is not."""
+    settings = {"max_calls_per_second": 5}
+    async with serving(tmp_path, clock=ManualClock(), settings=settings) as server:
+        for name in ("door", "yard"):
+            await server.create(name)
+
+        async def describe(name: str) -> int:
+            url = f"{server.url}/describeStream"
+            async with server.http.post(url, json={"StreamName": name}) as answer:
+                return answer.status
+
+        assert [await describe("door") for _ in range(6)] == [200] * 5 + [400]
+        assert await describe("yard") == 200
+        assert await refused(server, "describe_stream", StreamName="door") == (
+            "ClientLimitExceededException",
+            400,
+        )

@@ -4,13 +4,17 @@ import asyncio
 import errno
 import json
 import os
+import uuid
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from streamd.kvs import mkv_write
 from streamd.kvs.mkv import Track
+from tests.support.clock import ManualClock
 from tests.support.gateway import Server, eventually, serving
 from tests.support.media import START_MS
 
@@ -366,3 +370,191 @@ async def test_acknowledgements_are_lines_of_at_most_1024_bytes(server: Server) 
         await session.end()
     assert len(line) <= 1024
     assert list(json.loads(line)) == ["EventType", "FragmentTimecode", "FragmentNumber"]
+
+
+async def raw_upload(
+    server: Server, body: bytes
+) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """Begin an upload on a bare connection, one chunk sent."""
+    host, port = server.url.removeprefix("http://").split(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    writer.write(
+        b"POST /putMedia HTTP/1.1\r\nHost: x\r\nx-amzn-stream-name: door\r\n"
+        b"x-amzn-fragment-timecode-type: ABSOLUTE\r\nTransfer-Encoding: chunked\r\n\r\n"
+        + f"{len(body):x}\r\n".encode() + body + b"\r\n"
+    )  # fmt: skip
+    return reader, writer
+
+
+async def test_a_producer_that_is_still_there_is_told_of_a_read_error(tmp_path: Path) -> None:
+    """Chunks that make no sense are 4000 STREAM_READ_ERROR; what was whole is persisted."""
+    async with serving(tmp_path, idle_ack_seconds=0.05) as server:
+        await server.create()
+        reader, writer = await raw_upload(server, HEADER + cluster(START_MS))
+        await asyncio.wait_for(reader.readuntil(b"BUFFERING"), 10)
+        writer.write(b"nonsense\r\n")
+        answer = await asyncio.wait_for(reader.readuntil(b"STREAM_READ_ERROR"), 10)
+        assert b'"FragmentTimecode":-1,"FragmentNumber":"","ErrorId":4000' in answer
+        writer.close()
+        await writer.wait_closed()
+        await eventually(
+            lambda: server.value("streamd_put_media_ended_total", reason="unreadable") == 1
+        )
+        assert cluster(START_MS) in await server.read_media(StartSelectorType="EARLIEST")
+
+
+async def test_a_stream_that_goes_away_is_not_active(server: Server) -> None:
+    """A fragment that begins on a stream that is going away is refused with 4008."""
+    arn = await server.create()
+    async with server.put_media() as session:
+        await session.send(HEADER + cluster(START_MS))
+        await session.ack("BUFFERING")
+        live = server.gateway._live.get(arn)
+        assert live is not None
+        live.shut()
+        await session.send(cluster(START_MS + 1000))
+        error = await session.ack("ERROR")
+        await session.rest()
+    assert (error["ErrorId"], error["ErrorCode"]) == (4008, "STREAM_NOT_ACTIVE")
+
+
+async def test_a_stream_deleted_while_a_producer_connects(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between finding a stream and using it, it may be deleted: that is 404, not an upload."""
+    arn = await server.create()
+    enter = server.gateway._live.enter
+
+    def slow(*args: Any) -> Any:
+        server.store.delete_video_stream("000000000000", arn=arn)
+        return enter(*args)
+
+    monkeypatch.setattr(server.gateway._live, "enter", slow)
+    async with server.put_media() as session:
+        assert session.response.status == 404
+        error = session.response.headers["x-amzn-ErrorType"]
+        assert error == "ResourceNotFoundException"
+    assert server.gateway._live.get(arn) is None
+
+
+@pytest.mark.parametrize(
+    ("at_ms", "kind", "start", "stamp"),
+    [
+        pytest.param(0, "ABSOLUTE", None, "0.000", id="1970"),
+        pytest.param(START_MS, "ABSOLUTE", "5", "1700000000.000", id="absolute, start given"),
+        pytest.param(253_402_300_799_000, "ABSOLUTE", None, "253402300799.000", id="year 9999"),
+        pytest.param(0, "RELATIVE", "0", "0.000", id="relative to 1970"),
+        pytest.param(1500, "RELATIVE", "1700000000.5", "1700000002.000", id="relative"),
+        pytest.param(1500, "RELATIVE", None, "1700000009.500", id="relative to the arrival"),
+    ],
+)
+async def test_producer_times(
+    tmp_path: Path, at_ms: int, kind: str, start: str | None, stamp: str
+) -> None:
+    """What a consumer reads as the producer's time, at the ends of what can be said."""
+    async with serving(tmp_path, clock=ManualClock(1_700_000_008)) as server:
+        await server.create()
+        headers = {"x-amzn-producer-start-timestamp": start} if start else {}
+        acks = await server.upload(HEADER + cluster(at_ms), kind=kind, headers=headers)
+        assert kinds(acks)[-1] == "PERSISTED"
+        assert acks[0]["FragmentTimecode"] == at_ms
+        body = await server.read_media(StartSelectorType="EARLIEST")
+        listed = await server.call(
+            "kinesis-video-archived-media",
+            "list_fragments",
+            StreamName="door",
+            FragmentSelector={
+                "FragmentSelectorType": "PRODUCER_TIMESTAMP",
+                "TimestampRange": {"StartTimestamp": float(stamp), "EndTimestamp": float(stamp)},
+            },
+        )
+    assert mkv_write.tags({"AWS_KINESISVIDEO_PRODUCER_TIMESTAMP": stamp})[17:] in body
+    assert len(listed["Fragments"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("at_ms", "kind"),
+    [(253_402_300_800_000, "ABSOLUTE"), (253_402_300_799_000, "RELATIVE")],
+)
+async def test_producer_times_after_the_end_of_time(server: Server, at_ms: int, kind: str) -> None:
+    """A time beyond the year 9999, by itself or with its start, is 4007."""
+    await server.create()
+    headers = {"x-amzn-producer-start-timestamp": "1700000000"}
+    acks = await server.upload(HEADER + cluster(at_ms), kind=kind, headers=headers)
+    assert [ack["ErrorCode"] for ack in acks] == ["INVALID_PRODUCER_TIMESTAMP"]
+
+
+async def test_aws_quotas_where_they_are_set(tmp_path: Path) -> None:
+    """Fragments shorter or longer than set are refused; calls beyond the limit, too."""
+    limits = {
+        "min_fragment_seconds": 1.0,
+        "max_fragment_seconds": 10.0,
+        "max_calls_per_second": 5,
+    }
+    async with serving(tmp_path, clock=ManualClock(), settings=limits) as server:
+        await server.create()
+        errors = []
+        for frames, second in ((3, 1), (252, 1), (25, 0)):
+            body = HEADER + cluster(START_MS, frames=frames) + cluster(START_MS + 11_000) * second
+            acks = await server.upload(body)
+            errors.append([ack["ErrorCode"] for ack in acks if ack["EventType"] == "ERROR"])
+        assert errors == [
+            ["MIN_FRAGMENT_DURATION_REACHED"],
+            ["MAX_FRAGMENT_DURATION_REACHED"],
+            [],
+        ]
+        for _ in range(2):
+            await server.upload(HEADER + cluster(START_MS))
+        async with server.put_media() as session:
+            assert session.response.status == 400
+            error = session.response.headers["x-amzn-ErrorType"]
+            assert error == "ClientLimitExceededException"
+
+
+async def test_a_pace_slows_a_producer_down_and_loses_nothing(tmp_path: Path) -> None:
+    """Bytes and fragments beyond the pace wait for their time; all of them arrive."""
+    limits = {"max_fragments_per_second": 10, "max_put_media_bytes_per_second": 100_000}
+    async with serving(tmp_path, settings=limits) as server:
+        await server.create()
+        sent = [cluster(START_MS + 1000 * n, size=2000) for n in range(12)]
+        started = asyncio.get_running_loop().time()
+        async with server.put_media() as session:
+            await session.send(HEADER)
+            for data in sent:
+                await session.send(data)
+                await session.ack("BUFFERING")
+            acks = await session.end()
+        assert asyncio.get_running_loop().time() - started >= 0.1
+        assert kinds(acks).count("PERSISTED") == 12
+
+
+@settings(
+    max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(cuts=st.lists(st.integers(1, 2000), max_size=12))
+def test_any_pieces_give_the_same_fragments(tmp_path: Path, cuts: list[int]) -> None:
+    """However TCP cuts an upload, the fragments, their bytes and their acknowledgements are those."""
+    body = HEADER + b"".join(
+        cluster(START_MS + 1000 * n, frames=4) + mkv_write.tags({"n": str(n)}) for n in range(3)
+    )
+
+    async def upload() -> tuple[list[tuple[str, int]], bytes]:
+        name = f"door{uuid.uuid4().hex}"
+        async with serving(tmp_path) as server:
+            await server.create(name)
+            async with server.put_media(name) as session:
+                at = 0
+                for size in [*cuts, len(body)]:
+                    await session.send(body[at : at + size])
+                    at += size
+                acks = await session.end()
+            media = await server.read_media(name, StartSelectorType="EARLIEST")
+        told = [(ack["EventType"], ack["FragmentTimecode"]) for ack in acks]
+        return told, media
+
+    told, media = asyncio.run(upload())
+    for n in range(3):
+        of_one = [kind for kind, timecode in told if timecode == START_MS + 1000 * n]
+        assert of_one == ["BUFFERING", "RECEIVED", "PERSISTED"]
+        assert cluster(START_MS + 1000 * n, frames=4) + mkv_write.tags({"n": str(n)}) in media
+    assert media.count(HEADER) == 3
