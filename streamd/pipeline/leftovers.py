@@ -24,6 +24,7 @@ from streamd.pipeline.outbox import (
     leftover_outboxes,
     outbox_path,
 )
+from streamd.pipeline.outbox_file import owner_of
 from streamd.pipeline.preparation import targets_of
 from streamd.sinks.router import SinkRouter
 from streamd.store import Store
@@ -93,8 +94,10 @@ class LeftoverDelivery:
             logger.warning("leftover results cannot be looked for: %s", error)
 
     async def _is_idle(self, name: str) -> bool:
-        account = self._settings.aws.account_id
-        return await self._run_store(self._store.session, account, name) is None
+        return await self._run_store(self._store.session, *self._owner(name)) is None
+
+    def _owner(self, name: str) -> tuple[str, str]:
+        return owner_of(name, own_account_id=self._settings.aws.account_id)
 
     async def _deliver(self, name: str) -> None:
         try:
@@ -141,9 +144,8 @@ class LeftoverDelivery:
             await self._run_outbox(_remove, path)
 
     async def _targets(self, name: str) -> list[str] | None:
-        account = self._settings.aws.account_id
         try:
-            processor = await self._run_store(self._store.stream_processor, account, name)
+            processor = await self._run_store(self._store.stream_processor, *self._owner(name))
         except NotFoundError:
             return None
         return [target for _, target in targets_of(processor)]

@@ -16,7 +16,9 @@ __all__ = [
     "OutboxError",
     "leftover_outboxes",
     "open_outbox_file",
+    "outbox_name",
     "outbox_path",
+    "owner_of",
     "shrink",
     "storage_errors",
 ]
@@ -24,6 +26,7 @@ __all__ = [
 logger = logging.getLogger(__name__)
 
 _SUFFIX = ".sqlite"
+_ACCOUNT_SEPARATOR = "@"
 _SCHEMA_VERSION = 1
 _BUSY_SECONDS = 5.0
 _RETRY_SECONDS = 0.01
@@ -67,13 +70,33 @@ class OutboxError(SessionError):
     """The outbox cannot be read or written: disk full, read-only, damaged while open."""
 
 
-def outbox_path(directory: Path, processor_name: str) -> Path:
-    """Return the file of a stream processor's outbox."""
-    return directory / f"{processor_name}{_SUFFIX}"
+def outbox_name(account_id: str, processor_name: str, *, own_account_id: str) -> str:
+    """Return what a stream processor's outbox is called: its name, unique over all accounts.
+
+    Args:
+        account_id: The account of the stream processor.
+        processor_name: Its name there.
+        own_account_id: The account of the settings, which is not spelled out.
+
+    """
+    # No name of a stream processor has the separator in it.
+    is_own = account_id == own_account_id
+    return processor_name if is_own else f"{processor_name}{_ACCOUNT_SEPARATOR}{account_id}"
+
+
+def owner_of(name: str, *, own_account_id: str) -> tuple[str, str]:
+    """Return account and name of the stream processor an outbox belongs to."""
+    processor_name, _, account_id = name.partition(_ACCOUNT_SEPARATOR)
+    return account_id or own_account_id, processor_name
+
+
+def outbox_path(directory: Path, name: str) -> Path:
+    """Return the file of an outbox."""
+    return directory / f"{name}{_SUFFIX}"
 
 
 def leftover_outboxes(directory: Path) -> list[str]:
-    """Return the names of stream processors whose outbox holds undelivered items.
+    """Return the names of the outboxes that hold undelivered items.
 
     Opens nothing for writing and takes nothing over. A file that cannot be read is listed too:
     opening it will move it aside.

@@ -23,7 +23,8 @@ from streamd.pipeline.label_detection import (
     missing_labels,
     requested_labels,
 )
-from streamd.pipeline.outbox import Outbox, outbox_path
+from streamd.pipeline.outbox import Outbox
+from streamd.pipeline.outbox_file import outbox_name, outbox_path
 from streamd.pipeline.parts import SessionParts
 from streamd.pipeline.progress import SessionProgress
 from streamd.records import Kind
@@ -78,7 +79,10 @@ async def prepare(
     # Opening the outbox takes it from whoever has it. All this took a while: by now that may be
     # the session of a stream processor that was made anew under this name.
     await parts.run_blocking(parts.store.check_held, session.session_id, session.epoch)
-    outbox = await parts.engine.run(_open_outbox, processor, parts)
+    name = outbox_name(
+        processor.account_id, processor.name, own_account_id=parts.settings.aws.account_id
+    )
+    outbox = await parts.engine.run(_open_outbox, name, parts)
     progress = await parts.engine.run(_progress, outbox, session)
     settings = processor.definition.settings
     max_duration_ms = None
@@ -98,7 +102,7 @@ async def prepare(
     delivery = Delivery(
         outbox,
         FencedSinks(parts.sinks, is_held),
-        processor_name=processor.name,
+        processor_name=name,
         dead_letter_dir=parts.settings.data_dir / "dead-letter",
         metrics=parts.metrics,
         clock=parts.clock,
@@ -205,9 +209,9 @@ def targets_of(processor: StreamProcessor) -> list[tuple[Kind, str]]:
     return targets
 
 
-def _open_outbox(processor: StreamProcessor, parts: SessionParts) -> Outbox:
+def _open_outbox(name: str, parts: SessionParts) -> Outbox:
     return Outbox(
-        outbox_path(parts.settings.data_dir / "outbox", processor.name),
+        outbox_path(parts.settings.data_dir / "outbox", name),
         max_bytes=parts.settings.outbox.max_bytes,
         clock=parts.clock,
     )

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamd.pipeline.outbox import Outbox, OutboxError, OutboxItem, leftover_outboxes, outbox_path
+from streamd.pipeline.outbox_file import outbox_name, owner_of
 
 MANY = 10**9
 
@@ -42,6 +43,18 @@ def outbox(path: Path) -> Iterator[Outbox]:
     box = Outbox(path, max_bytes=10_000)
     yield box
     box.close()
+
+
+@pytest.mark.parametrize(
+    ("account", "name"), [("000000000000", "front.door-1_"), ("111122223333", "front.door-1_")]
+)
+def test_accounts_do_not_share_an_outbox(account: str, name: str) -> None:
+    """Stream processors of one name in two accounts have outboxes of two names."""
+    other = "444455556666"
+    box = outbox_name(account, name, own_account_id="000000000000")
+    assert box == {"000000000000": name}.get(account, f"{name}@{account}")
+    assert box != outbox_name(other, name, own_account_id="000000000000")
+    assert owner_of(box, own_account_id="000000000000") == (account, name)
 
 
 def test_a_new_file_opened_by_several_at_once(tmp_path: Path) -> None:
