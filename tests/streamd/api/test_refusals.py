@@ -34,8 +34,14 @@ R = refusals
          "permissions."),
         (R.invalid_token(), "InvalidPaginationTokenException", "Invalid Pagination Token"),
         (R.image_format(), "InvalidImageFormatException", "Request has invalid image format"),
+        (R.image_too_large("9 bytes."), "ImageTooLargeException",
+         "Image size is too large: 9 bytes."),
+        (R.token_in_use("t"), "IdempotentParameterMismatchException",
+         "The ClientRequestToken: t you have supplied is already in use."),
+        (R.user_exists(), "ConflictException",
+         "A User with the same Id already exists within the collection."),
     ],
-    ids=range(12),
+    ids=range(15),
 )  # fmt: skip
 def test_texts(error: ServiceError, code: str, message: str) -> None:
     """Texts that are documented, or were seen, are spelled as they are."""
