@@ -24,6 +24,7 @@ from streamd import __version__
 from streamd import metrics as metrics_module
 from streamd.api.images import ObjectReader
 from streamd.api.server import RekognitionApi
+from streamd.audit import auditing
 from streamd.aws import S3Objects
 from streamd.clock import SystemClock
 from streamd.config import Settings
@@ -146,6 +147,7 @@ class Daemon:
                 limits=self._settings.limits,
             )
             await stack.enter_async_context(self._valid_keys())
+            stack.enter_context(auditing(self._settings.server.audit_log))
             app = self._application(api, gateway, store, run_store)
             url = await stack.enter_async_context(listening(app, self._settings.server))
             await stack.enter_async_context(self._working(url, store, run_store))

@@ -15,6 +15,7 @@ from aiohttp import web
 
 from processors.faces.analyzer import FaceAnalyzer
 from processors.labels import LabelAnalyzer
+from streamd.access import CLIENT_GONE, OK, Access
 from streamd.api.caller import Caller
 from streamd.api.collection_access import CollectionAccess
 from streamd.api.collections import Collections
@@ -35,10 +36,9 @@ from streamd.pipeline.collection_search import CollectionSearch
 from streamd.pipeline.scheduler import StreamProcessorScheduler
 from streamd.protocol.aws_json import TARGET_HEADER, AwsJson
 from streamd.protocol.errors import ConstraintError, ServiceError, internal_error_code
-from streamd.protocol.identity import Identity
 from streamd.protocol.serialize import Answer
 from streamd.protocol.service import Operation
-from streamd.protocol.sigv4 import IDENTITY, read_body, to_response
+from streamd.protocol.sigv4 import read_body, to_response
 from streamd.store import Store
 from streamd.store.errors import StoreUnavailableError
 
@@ -91,7 +91,7 @@ class RekognitionApi:
         self._codec = AwsJson(SERVICE)
         self._metrics = metrics
         self._clock = clock
-        self._account_id = aws.account_id
+        self._aws = aws
         self._run_blocking = run_blocking
         images = ImageReader(objects=objects, run_blocking=run_blocking, run_analysis=run_analysis)
         access = CollectionAccess(
@@ -145,14 +145,21 @@ class RekognitionApi:
         started = self._clock.monotonic()
         request_id = str(uuid.uuid4())
         operation: Operation | None = None
+        access: Access | None = None
         code = "200"
         try:
             operation = self._codec.operation_for(request.headers.get(TARGET_HEADER))
-            answer = await self._answer(operation, request, self._caller(request, request_id))
+            self._check_served(operation)
+            access = Access(
+                f"{SERVICE}:{operation.name}", request, aws=self._aws, request_id=request_id
+            )
+            answer = await self._answer(operation, request, access, request_id)
         except ServiceError as error:
             code = error.code
             answer = self._codec.error(error, request_id=request_id)
         except asyncio.CancelledError:
+            if access is not None:
+                access.note(CLIENT_GONE)  # what it asked for may still be done
             raise
         except StoreUnavailableError as error:
             logger.error(  # noqa: TRY400  # the store's own message says it all
@@ -171,21 +178,17 @@ class RekognitionApi:
         name = operation.name if operation is not None else "unknown"
         self._metrics.api_requests.labels(SERVICE, name, code).inc()
         self._metrics.api_seconds.labels(SERVICE, name).observe(self._clock.monotonic() - started)
+        if access is not None:
+            access.note(OK if code == "200" else code)
         return to_response(answer)
 
-    def _caller(self, request: web.Request, request_id: str) -> Caller:
-        """Return who calls; where nobody signs, everybody is the daemon's own account."""
-        identity = request.get(IDENTITY) or Identity(account_id=self._account_id)
-        return Caller(
-            account_id=identity.account_id,
-            access_key_id=identity.access_key_id,
-            request_id=request_id,
-        )
-
-    async def _answer(self, operation: Operation, request: web.Request, caller: Caller) -> Answer:
-        handler = self._handlers.get(operation.name)
-        if handler is None:
+    def _check_served(self, operation: Operation) -> None:
+        if operation.name not in self._handlers:
             raise not_supported(operation.name)
+
+    async def _answer(
+        self, operation: Operation, request: web.Request, access: Access, request_id: str
+    ) -> Answer:
         body = await read_body(request)
         try:
             if len(body) > _LARGE_BODY_BYTES:
@@ -194,8 +197,14 @@ class RekognitionApi:
                 params = self._codec.parse(operation, body)
         except ConstraintError as error:
             raise _refined(error) from None
-        output = await handler(caller, params)
-        return self._codec.answer(operation, output, request_id=caller.request_id)
+        access.authorize(params, refusal="AccessDeniedException")
+        caller = Caller(
+            account_id=access.identity.account_id,
+            access_key_id=access.identity.access_key_id,
+            request_id=request_id,
+        )
+        output = await self._handlers[operation.name](caller, params)
+        return self._codec.answer(operation, output, request_id=request_id)
 
     def _internal_error(self, request_id: str) -> tuple[Answer, str]:
         code = internal_error_code(self._codec.service)

@@ -49,7 +49,7 @@ class ArchivedMedia:
         metrics: Metrics,
         settings: KinesisVideoSettings,
         calls: CallRate,
-        find: Callable[[_Values], Awaitable[VideoStream]],
+        find: Callable[[web.Request, _Values], Awaitable[VideoStream]],
     ) -> None:
         self._door = door
         self._settings = settings
@@ -64,8 +64,8 @@ class ArchivedMedia:
             "GetMediaForFragmentList": self._get_listed,
         }
 
-    async def _list(self, _request: web.Request, values: _Values, _id: str) -> _Values:
-        stream = await self._retaining(values)
+    async def _list(self, request: web.Request, values: _Values, _id: str) -> _Values:
+        stream = await self._retaining(request, values)
         page = _page(values, stream)
         limit = values.get("MaxResults", DEFAULT_MAX_RESULTS)
         archive = self._door.archive
@@ -91,7 +91,7 @@ class ArchivedMedia:
     async def _get_listed(
         self, request: web.Request, values: _Values, request_id: str
     ) -> web.StreamResponse:
-        stream = await self._retaining(values)
+        stream = await self._retaining(request, values)
         self._calls.check("GetMediaForFragmentList", stream.arn)
         with self._connections.one(stream.arn):
             return await self._answer(request, values["Fragments"], stream, request_id)
@@ -141,8 +141,8 @@ class ArchivedMedia:
         answer.is_inside = False
         return None
 
-    async def _retaining(self, values: _Values) -> VideoStream:
-        stream = await self._find(values)
+    async def _retaining(self, request: web.Request, values: _Values) -> VideoStream:
+        stream = await self._find(request, values)
         if not stream.data_retention_hours:
             # The model knows NoDataRetentionException, but not for these two operations.
             raise ServiceError(

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from aiohttp import web
 
+from streamd.access import identity_of
 from streamd.clock import Clock
 from streamd.config import AwsSettings
 from streamd.gateway.door import RunBlocking
@@ -32,17 +33,22 @@ _Values = Mapping[str, Any]
 
 
 async def find_stream(
-    store: Store, run_blocking: RunBlocking, aws: AwsSettings, values: _Values
+    store: Store,
+    run_blocking: RunBlocking,
+    aws: AwsSettings,
+    request: web.Request,
+    values: _Values,
 ) -> VideoStream:
-    """Return the stream a request names.
+    """Return the stream of the caller's account that a request names.
 
     Raises:
         ServiceError: ``InvalidArgumentException`` if it names none.
         NotFoundError: If there is no such stream.
 
     """
+    account_id = identity_of(request, aws).account_id
     name, arn = _named(values)
-    return await run_blocking(lambda: store.video_stream(aws.account_id, name=name, arn=arn))
+    return await run_blocking(lambda: store.video_stream(account_id, name=name, arn=arn))
 
 
 class Control:
@@ -87,19 +93,17 @@ class Control:
             "UpdateStreamStorageConfiguration": self._update_storage,
         }
 
-    async def _create(self, _request: web.Request, values: _Values, _id: str) -> _Values:
+    async def _create(self, request: web.Request, values: _Values, _id: str) -> _Values:
         name = values["StreamName"]
         _check_storage(values)
         tags = _checked_tags(values.get("Tags", {}))
         hours = _checked_hours(values.get("DataRetentionInHours", 0))
+        account_id = identity_of(request, self._aws).account_id
         created_ms = int(self._clock.epoch() * 1000)
-        arn = (
-            f"arn:aws:kinesisvideo:{self._aws.region}:{self._aws.account_id}"
-            f":stream/{name}/{created_ms}"
-        )
+        arn = f"arn:aws:kinesisvideo:{self._aws.region}:{account_id}:stream/{name}/{created_ms}"
         stream = await self._run(
             lambda: self._store.create_video_stream(
-                account_id=self._aws.account_id,
+                account_id=account_id,
                 name=name,
                 arn=arn,
                 tags=tags,
@@ -112,16 +116,17 @@ class Control:
         )
         return {"StreamARN": stream.arn}
 
-    async def _describe(self, _request: web.Request, values: _Values, _id: str) -> _Values:
-        return {"StreamInfo": self._info(await self._find(values, "DescribeStream"))}
+    async def _describe(self, request: web.Request, values: _Values, _id: str) -> _Values:
+        return {"StreamInfo": self._info(await self._find(request, values, "DescribeStream"))}
 
-    async def _list(self, _request: web.Request, values: _Values, _id: str) -> _Values:
+    async def _list(self, request: web.Request, values: _Values, _id: str) -> _Values:
         limit = values.get("MaxResults", DEFAULT_MAX_RESULTS)
         prefix = values.get("StreamNameCondition", {}).get("ComparisonValue", "")
         after = read_stream_token(values.get("NextToken"))
+        account_id = identity_of(request, self._aws).account_id
         found = await self._run(
             lambda: self._store.list_video_streams(
-                self._aws.account_id, prefix=prefix, after=after, limit=limit + 1
+                account_id, prefix=prefix, after=after, limit=limit + 1
             )
         )
         output: dict[str, Any] = {
@@ -131,10 +136,11 @@ class Control:
             output["NextToken"] = stream_token(found[limit - 1].name)
         return output
 
-    async def _delete(self, _request: web.Request, values: _Values, _id: str) -> _Values:
+    async def _delete(self, request: web.Request, values: _Values, _id: str) -> _Values:
+        account_id = identity_of(request, self._aws).account_id
         deleted = await self._run(
             lambda: self._store.delete_video_stream(
-                self._aws.account_id,
+                account_id,
                 arn=values["StreamARN"],
                 expected_version=values.get("CurrentVersion"),
             )
@@ -142,16 +148,16 @@ class Control:
         await self._on_deleted(deleted)
         return {}
 
-    async def _update(self, _request: web.Request, values: _Values, _id: str) -> _Values:
+    async def _update(self, request: web.Request, values: _Values, _id: str) -> _Values:
         changed = {
             field: values[member]
             for member, field in (("DeviceName", "device_name"), ("MediaType", "media_type"))
             if member in values
         }
-        await self._change(values, lambda stream: stream.model_copy(update=changed))
+        await self._change(request, values, lambda stream: stream.model_copy(update=changed))
         return {}
 
-    async def _update_retention(self, _request: web.Request, values: _Values, _id: str) -> _Values:
+    async def _update_retention(self, request: web.Request, values: _Values, _id: str) -> _Values:
         change = values["DataRetentionChangeInHours"]
         if values["Operation"] == "DECREASE_DATA_RETENTION":
             change = -change
@@ -160,20 +166,20 @@ class Control:
             hours = _checked_hours(stream.data_retention_hours + change)
             return stream.model_copy(update={"data_retention_hours": hours})
 
-        stream = await self._change(values, changed)
+        stream = await self._change(request, values, changed)
         live = self._live.get(stream.arn)
         if live is not None:
             live.retention_hours = stream.data_retention_hours
         return {}
 
     async def _data_endpoint(self, request: web.Request, values: _Values, _id: str) -> _Values:
-        await self._find(values, "GetDataEndpoint")
+        await self._find(request, values, "GetDataEndpoint")
         # As the client called us: right behind any name or port mapping that it came through.
         url = self._public_url or f"{request.scheme}://{request.host}"
         return {"DataEndpoint": url.rstrip("/")}
 
-    async def _tag(self, _request: web.Request, values: _Values, _id: str) -> _Values:
-        stream = await self._find(values, "TagStream")
+    async def _tag(self, request: web.Request, values: _Values, _id: str) -> _Values:
+        stream = await self._find(request, values, "TagStream")
         # TagStream takes a map, TagResource a list.
         tags = values["Tags"]
         if not isinstance(tags, Mapping):
@@ -181,42 +187,43 @@ class Control:
         await self._run(self._store.add_tags, stream.arn, _checked_tags(tags))
         return {}
 
-    async def _untag(self, _request: web.Request, values: _Values, _id: str) -> _Values:
-        stream = await self._find(values, "UntagStream")
+    async def _untag(self, request: web.Request, values: _Values, _id: str) -> _Values:
+        stream = await self._find(request, values, "UntagStream")
         await self._run(self._store.remove_tags, stream.arn, values["TagKeyList"])
         return {}
 
-    async def _list_tags(self, _request: web.Request, values: _Values, _id: str) -> _Values:
+    async def _list_tags(self, request: web.Request, values: _Values, _id: str) -> _Values:
         if values.get("NextToken"):  # 50 tags are one page: there is no token of ours
             raise ServiceError("InvalidArgumentException", "NextToken is not valid.")
-        stream = await self._find(values, "ListTagsForStream")
+        stream = await self._find(request, values, "ListTagsForStream")
         return {"Tags": await self._run(self._store.tags, stream.arn)}
 
-    async def _describe_storage(self, _request: web.Request, values: _Values, _id: str) -> _Values:
-        stream = await self._find(values, "DescribeStreamStorageConfiguration")
+    async def _describe_storage(self, request: web.Request, values: _Values, _id: str) -> _Values:
+        stream = await self._find(request, values, "DescribeStreamStorageConfiguration")
         return {
             "StreamName": stream.name,
             "StreamARN": stream.arn,
             "StreamStorageConfiguration": {"DefaultStorageTier": STORAGE_TIER},
         }
 
-    async def _update_storage(self, _request: web.Request, values: _Values, _id: str) -> _Values:
+    async def _update_storage(self, request: web.Request, values: _Values, _id: str) -> _Values:
         _check_storage(values)
-        await self._change(values, lambda stream: stream)
+        await self._change(request, values, lambda stream: stream)
         return {}
 
-    async def _find(self, values: _Values, operation: str) -> VideoStream:
-        stream = await find_stream(self._store, self._run, self._aws, values)
+    async def _find(self, request: web.Request, values: _Values, operation: str) -> VideoStream:
+        stream = await find_stream(self._store, self._run, self._aws, request, values)
         self._calls.check(operation, stream.arn)
         return stream
 
     async def _change(
-        self, values: _Values, change: Callable[[VideoStream], VideoStream]
+        self, request: web.Request, values: _Values, change: Callable[[VideoStream], VideoStream]
     ) -> VideoStream:
+        account_id = identity_of(request, self._aws).account_id
         name, arn = _named(values)
         return await self._run(
             lambda: self._store.update_video_stream(
-                self._aws.account_id,
+                account_id,
                 name=name,
                 arn=arn,
                 expected_version=values["CurrentVersion"],
@@ -226,7 +233,7 @@ class Control:
 
     def _info(self, stream: VideoStream) -> dict[str, Any]:
         # Without a key of their own AWS's streams use the service's.
-        own_key = f"arn:aws:kms:{self._aws.region}:{self._aws.account_id}:alias/aws/kinesisvideo"
+        own_key = f"arn:aws:kms:{self._aws.region}:{stream.account_id}:alias/aws/kinesisvideo"
         return {
             "DeviceName": stream.device_name,
             "StreamName": stream.name,

@@ -99,7 +99,11 @@ class Gateway:
             service = RestJson(name)
             for operation in service.service.operations.values():
                 endpoint = Endpoint(
-                    service, operation, partial(self._call, operation), metrics=self._metrics
+                    service,
+                    operation,
+                    partial(self._call, operation),
+                    metrics=self._metrics,
+                    aws=self._aws,
                 )
                 app.router.add_post(operation.path, endpoint.handle)
         app.on_shutdown.append(self._end_connections)
@@ -145,6 +149,7 @@ class Gateway:
             find=find,
             enter=enter,
             calls=calls,
+            aws=self._aws,
         )
         control = Control(
             store=self._store,
@@ -253,10 +258,10 @@ class Gateway:
     async def _all_streams(self) -> list[VideoStream]:
         found: list[VideoStream] = []
         while True:
-            after = found[-1].name if found else None
+            after = found[-1].arn if found else None
             page = await self._run_blocking(
-                lambda after=after: self._store.list_video_streams(
-                    self._aws.account_id, after=after, limit=_LISTED_AT_ONCE
+                lambda after=after: self._store.all_video_streams(
+                    after=after, limit=_LISTED_AT_ONCE
                 )
             )
             found.extend(page)

@@ -124,7 +124,7 @@ class GetMedia:
         metrics: Metrics,
         settings: KinesisVideoSettings,
         calls: CallRate,
-        find: Callable[[Mapping[str, Any]], Awaitable[VideoStream]],
+        find: Callable[[web.Request, Mapping[str, Any]], Awaitable[VideoStream]],
         enter: Callable[[VideoStream], Awaitable[LiveStream]],
     ) -> None:
         self._door = door
@@ -141,7 +141,7 @@ class GetMedia:
         self, request: web.Request, values: Mapping[str, Any], request_id: str
     ) -> web.StreamResponse:
         """Answer one request; returns when the answer is over."""
-        video_stream = await self._find(values)
+        video_stream = await self._find(request, values)
         self._calls.check("GetMedia", video_stream.arn)
         with self._connections.one(video_stream.arn):
             stream = await self._enter(video_stream)

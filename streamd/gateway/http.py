@@ -11,12 +11,15 @@ from typing import Any, Final
 
 from aiohttp import HttpVersion11, web
 
+from streamd.access import CLIENT_GONE, OK, Access
+from streamd.config import AwsSettings
 from streamd.errors import StreamdError
 from streamd.metrics import Metrics
 from streamd.protocol.errors import ServiceError, internal_error_code
 from streamd.protocol.rest_json import RestJson
 from streamd.protocol.serialize import Answer
 from streamd.protocol.service import Operation
+from streamd.protocol.sigv4 import read_body
 from streamd.store import (
     LimitError,
     NameInUseError,
@@ -30,13 +33,13 @@ __all__ = [
     "Call",
     "Endpoint",
     "endless_response",
+    "refusal_code",
     "service_error",
     "to_response",
 ]
 
 logger = logging.getLogger(__name__)
 
-BODY_SECONDS: Final = 30.0
 REQUEST_ID: Final = "x-amzn-RequestId"
 _SERVICE: Final = "kinesisvideo"
 
@@ -50,20 +53,31 @@ class Endpoint:
     """One operation of one service as an aiohttp handler."""
 
     def __init__(
-        self, service: RestJson, operation: Operation, call: Call, *, metrics: Metrics
+        self,
+        service: RestJson,
+        operation: Operation,
+        call: Call,
+        *,
+        metrics: Metrics,
+        aws: AwsSettings,
     ) -> None:
         self._service = service
         self._operation = operation
         self._call = call
         self._metrics = metrics
+        self._aws = aws
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Read, check, call, answer."""
         request_id = str(uuid.uuid4())
         started = time.perf_counter()
-        code = "OK"
+        code = OK
+        access = Access(
+            f"{_SERVICE}:{self._operation.name}", request, aws=self._aws, request_id=request_id
+        )
         try:
-            values = self._service.parse(self._operation, await _body(request))
+            values = self._service.parse(self._operation, await read_body(request))
+            access.authorize(values, refusal=refusal_code(self._operation))
             output = await self._call(request, values, request_id)
             if isinstance(output, web.StreamResponse):
                 return output
@@ -71,12 +85,22 @@ class Endpoint:
             seconds = time.perf_counter() - started
             self._metrics.api_seconds.labels(_SERVICE, self._operation.name).observe(seconds)
             return to_response(self._service.answer(self._operation, output, request_id=request_id))
+        except asyncio.CancelledError:
+            code = CLIENT_GONE
+            raise
         except Exception as caught:  # noqa: BLE001  # the wall of one operation
             error = service_error(caught, self._service)
             code = error.code
             return to_response(self._service.error(error, request_id=request_id))
         finally:
             self._metrics.api_requests.labels(_SERVICE, self._operation.name, code).inc()
+            access.note(code)
+
+
+def refusal_code(operation: Operation | None) -> str:
+    """Return what an operation calls a caller without the right; ``None`` is PutMedia."""
+    name = "NotAuthorizedException"
+    return name if operation is None or name in operation.errors else "AccessDeniedException"
 
 
 def service_error(error: Exception, service: RestJson) -> ServiceError:
@@ -134,19 +158,3 @@ def endless_response(
 def to_response(answer: Answer) -> web.Response:
     """Return aiohttp's form of an answer."""
     return web.Response(status=answer.status, headers=answer.headers, body=answer.body)
-
-
-async def _body(request: web.Request) -> bytes:
-    try:
-        async with asyncio.timeout(BODY_SECONDS):
-            return await request.read()
-    except web.HTTPRequestEntityTooLarge:
-        raise ServiceError(
-            "RequestEntityTooLargeException", "The request body is too large."
-        ) from None
-    except TimeoutError:
-        raise ServiceError(
-            "RequestTimeoutException", "The request body did not arrive in time."
-        ) from None
-    except web.RequestPayloadError:
-        raise ServiceError("SerializationException", "The request body is incomplete.") from None

@@ -9,8 +9,10 @@ from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
+from streamd.access import CLIENT_GONE, OK, Access
 from streamd.clock import Clock
-from streamd.gateway.http import service_error, to_response
+from streamd.config import AwsSettings
+from streamd.gateway.http import refusal_code, service_error, to_response
 from streamd.gateway.limits import CallRate
 from streamd.gateway.live import LiveStream, LiveStreams
 from streamd.gateway.put_media_head import PutMediaHead, read_head
@@ -36,9 +38,10 @@ class PutMedia:
         live: LiveStreams,
         clock: Clock,
         metrics: Metrics,
-        find: Callable[[dict[str, str]], Awaitable[VideoStream]],
+        find: Callable[[web.Request, dict[str, str]], Awaitable[VideoStream]],
         enter: Callable[[VideoStream], Awaitable[LiveStream]],
         calls: CallRate,
+        aws: AwsSettings,
     ) -> None:
         self._parts = parts
         self._live = live
@@ -47,6 +50,7 @@ class PutMedia:
         self._find = find
         self._enter = enter
         self._calls = calls
+        self._aws = aws
         self._service = RestJson("kinesis-video-media")
         self._tasks: set[asyncio.Task[None]] = set()
         self._is_closing = False
@@ -54,18 +58,24 @@ class PutMedia:
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Answer one request; returns when the connection's upload is over."""
         request_id = str(uuid.uuid4())
-        code = "OK"
+        code = OK
+        access = Access("kinesisvideo:PutMedia", request, aws=self._aws, request_id=request_id)
         try:
             head = read_head(request.headers, now_ms=int(self._clock.epoch() * 1000))
-            video_stream = await self._find(head.stream)
+            access.authorize(head.stream, refusal=refusal_code(None))
+            video_stream = await self._find(request, head.stream)
             self._calls.check("PutMedia", video_stream.arn)
             upload = await self._begin(request, video_stream, head, request_id)
+        except asyncio.CancelledError:
+            code = CLIENT_GONE
+            raise
         except Exception as caught:  # noqa: BLE001  # the wall of one operation
             error = service_error(caught, self._service)
             code = error.code
             return to_response(self._service.error(error, request_id=request_id))
         finally:
             self._metrics.api_requests.labels("kinesisvideo", "PutMedia", code).inc()
+            access.note(code)
         # A task of its own: when the producer goes away this handler is cancelled, and what
         # it sent must still reach the disk.
         task = asyncio.create_task(upload.run(), name=f"put-media-{video_stream.name}")

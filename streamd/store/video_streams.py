@@ -110,6 +110,14 @@ class VideoStreamStore(Repository):
             rows = connection.execute(query.order_by(_streams.c.name).limit(limit))
             return [_stream_from_row(row) for row in rows]
 
+    def all_video_streams(self, *, after: str | None, limit: int) -> list[VideoStream]:
+        """Return up to ``limit`` of all accounts in order of ARN, those after an ARN."""
+        query = sa.select(_streams).order_by(_streams.c.arn).limit(limit)
+        if after is not None:
+            query = query.where(_streams.c.arn > after)
+        with self._database.read() as connection:
+            return [_stream_from_row(row) for row in connection.execute(query)]
+
     def update_video_stream(
         self,
         account_id: str,
