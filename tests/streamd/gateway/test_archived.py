@@ -11,6 +11,8 @@ import pytest
 from botocore.exceptions import ClientError
 
 from streamd.clock import utc_from_epoch
+from streamd.gateway.archive import StoredFragment
+from streamd.gateway.errors import ArchiveError
 from streamd.kvs import mkv_write
 from streamd.kvs.fragments import FragmentEnded, FragmentReader, StreamError
 from streamd.kvs.mkv import Track
@@ -161,3 +163,87 @@ async def test_damaged_fragments_are_skipped_logged_and_counted(
             SERVICE, "list_fragments", StreamName="door", FragmentSelector=selected(0, 9)
         )
         assert len(answer["Fragments"]) == 2
+
+
+async def test_a_list_that_cannot_be_read_on_is_told(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A fault of the archive ends the list with error tags of its own."""
+    numbers = await archived(server, 2)
+    door = server.gateway._door
+    assert door is not None
+    check = door.archive.check
+
+    def broken(fragment: StoredFragment) -> bytes:
+        if fragment.number == numbers[1]:
+            raise ArchiveError("input/output error")
+        return check(fragment)
+
+    monkeypatch.setattr(door.archive, "check", broken)
+    events = FragmentReader().feed(await listed_media(server, numbers))
+    error = events[-1]
+    assert isinstance(error, StreamError)
+    assert (error.fragment_number, error.error_code) == (numbers[1], "5000")
+
+
+async def test_lists_at_once_are_limited_where_that_is_set(tmp_path: Path) -> None:
+    """One connection more than allowed is ConnectionLimitExceeded."""
+    limits = {"max_fragment_list_connections": 1, "max_get_media_bytes_per_second": 100_000}
+    async with serving(tmp_path, settings=limits) as server:
+        await server.create()
+        big = mkv_write.cluster_start(START_MS) + mkv_write.simple_block(
+            1, 0, b"v" * 150_000, keyframe=True
+        )
+        acks = await server.upload(HEADER + big)
+        members = {"StreamName": "door", "Fragments": [acks[0]["FragmentNumber"]]}
+        url = f"{server.url}/getMediaForFragmentList"
+        async with server.http.post(url, json=members) as first:
+            assert first.status == 200
+            async with server.http.post(url, json=members) as second:
+                assert second.status == 400
+                error = second.headers["x-amzn-ErrorType"]
+                assert error == "ConnectionLimitExceededException"
+            assert big in await first.read()
+
+
+async def test_ranges_are_exact_to_the_millisecond(server: Server) -> None:
+    """Both ends belong to the range, whatever the milliseconds."""
+    await server.create()
+    times = [START_MS + 1001 * n for n in range(6)]
+    block = mkv_write.simple_block(1, 0, b"v", keyframe=True)
+    await server.upload(HEADER + b"".join(mkv_write.cluster_start(at) + block for at in times))
+    for at in times:
+        moment = utc_from_epoch(at / 1000)
+        span = {"StartTimestamp": moment, "EndTimestamp": moment}
+        answer = await server.call(
+            SERVICE,
+            "list_fragments",
+            StreamName="door",
+            FragmentSelector={
+                "FragmentSelectorType": "PRODUCER_TIMESTAMP",
+                "TimestampRange": span,
+            },
+        )
+        assert [item["ProducerTimestamp"] for item in answer["Fragments"]] == [moment]
+
+
+@pytest.mark.parametrize(
+    ("operation", "members"),
+    [
+        ("listFragments", {"MaxResults": 0}),
+        ("listFragments", {"MaxResults": 1001}),
+        ("listFragments", {"NextToken": "not base64!"}),
+        ("getMediaForFragmentList", {"Fragments": []}),
+        ("getMediaForFragmentList", {"Fragments": ["x"]}),
+        ("getMediaForFragmentList", {"Fragments": ["1"] * 1001}),
+    ],
+)
+async def test_members_out_of_bounds(
+    server: Server, operation: str, members: dict[str, Any]
+) -> None:
+    """What the model does not allow is InvalidArgumentException before any media."""
+    await server.create()
+    request = {"StreamName": "door", **members}
+    async with server.http.post(f"{server.url}/{operation}", json=request) as answer:
+        assert answer.status == 400
+        assert answer.headers["x-amzn-ErrorType"] == "InvalidArgumentException"

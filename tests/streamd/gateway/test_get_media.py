@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import asyncio
 import io
+import itertools
+import uuid
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -9,14 +11,19 @@ from typing import Any
 import aiohttp
 import av
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from streamd.clock import utc_from_epoch
+from streamd.gateway.archive import StoredFragment
+from streamd.gateway.errors import ArchiveError
 from streamd.kvs import mkv_write
 from streamd.kvs.fragments import (
     FragmentEnded,
     FragmentReader,
     FragmentStarted,
     Packet,
+    StreamError,
 )
 from streamd.kvs.mkv import Track
 from streamd.kvs.numbers import next_number, previous_number
@@ -404,3 +411,151 @@ async def test_server_timestamp_contains_or_next(
             "StartTimestamp": START_MS / 1000 + after_start,
         }
         assert seconds(await server.read_media(**selector)) == expected
+
+
+async def test_milliseconds_of_a_start_are_exact(server: Server) -> None:
+    """A start at the very millisecond a fragment begins at is that fragment, at any of them."""
+    await server.create()
+    times = [START_MS + 1000 * n + 7 * n for n in range(1, 9)]
+    body = HEADER + b"".join(mkv_write.cluster_start(at) + block(0) + block(400) for at in times)
+    await server.upload(body)
+    for n, at in enumerate(times, start=1):
+        found = await server.read_media(
+            StartSelectorType="PRODUCER_TIMESTAMP", StartTimestamp=at / 1000
+        )
+        assert fragments(found)[0].fragment.producer_timestamp_ms == at, n
+
+
+def stream_errors(body: bytes) -> list[tuple[int, str, str | None]]:
+    events = FragmentReader().feed(body)
+    return [
+        (event.error_id, event.error_code, event.fragment_number)
+        for event in events
+        if isinstance(event, StreamError)
+    ]
+
+
+async def test_an_archive_that_cannot_be_read_is_told(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An answer that cannot go on ends with error tags: 5000, and the fragment it was about."""
+    numbers = await archived(server, 3)
+    door = server.gateway._door
+    assert door is not None
+    check = door.archive.check
+
+    def broken(fragment: StoredFragment) -> bytes:
+        if fragment.number == numbers[2]:
+            raise ArchiveError("input/output error")
+        return check(fragment)
+
+    monkeypatch.setattr(door.archive, "check", broken)
+    body = await server.read_media(StartSelectorType="EARLIEST")
+    assert seconds(body) == [0, 1]
+    assert stream_errors(body) == [(5000, "INTERNAL_ERROR", numbers[2])]
+    # Nothing was sent yet: the error has a document of its own.
+    selector = {"StartSelectorType": "FRAGMENT_NUMBER", "AfterFragmentNumber": numbers[1]}
+    alone = await server.read_media(**selector)
+    assert stream_errors(alone) == [(5000, "INTERNAL_ERROR", numbers[2])]
+
+
+async def test_inside_a_fragment_there_is_no_room_for_an_error(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A fragment that cannot be read to its end is cut off: a consumer reads it again."""
+    await server.create()
+    await server.upload(HEADER + cluster(0, size=600_000))
+    door = server.gateway._door
+    assert door is not None
+
+    def broken(*_: Any) -> bytes:
+        raise ArchiveError("input/output error")
+
+    monkeypatch.setattr(door.archive, "read", broken)
+    body = await server.read_media(StartSelectorType="EARLIEST")
+    assert b"ERROR_ID" not in body
+    assert 500_000 < len(body) < 2_400_000
+
+
+async def test_connections_are_limited_where_that_is_set(tmp_path: Path) -> None:
+    """The fourth consumer of a stream is refused while three are there."""
+    limits = {"max_get_media_connections": 3, "max_calls_per_second": 5}
+    async with serving(tmp_path, settings=limits, clock=ManualClock()) as server:
+        await server.create()
+        await server.create("yard")
+        answers = [await server.get_media(StartSelectorType="NOW") for _ in range(4)]
+        assert [answer.status for answer in answers] == [200, 200, 200, 400]
+        assert answers[3].headers["x-amzn-ErrorType"] == "ConnectionLimitExceededException"
+        other = await server.get_media("yard", StartSelectorType="NOW")
+        assert other.status == 200
+        for answer in [*answers, other]:
+            await answer.read()
+        assert await server.read_media(StartSelectorType="NOW") == b""
+        async with server.get_media(StartSelectorType="NOW") as sixth:
+            assert sixth.headers["x-amzn-ErrorType"] == "ClientLimitExceededException"
+
+
+async def test_a_pace_slows_a_consumer_down_and_loses_nothing(tmp_path: Path) -> None:
+    """Beyond a second's worth, bytes and fragments wait for their time."""
+    limits = {"max_get_media_bytes_per_second": 100_000, "max_fragments_per_second": 100}
+    async with serving(tmp_path, settings=limits) as server:
+        await archived(server, 3)
+        await server.upload(HEADER + cluster(3, size=25_000))
+        started = asyncio.get_running_loop().time()
+        body = await server.read_media(StartSelectorType="EARLIEST")
+        assert asyncio.get_running_loop().time() - started > 0.02
+    assert seconds(body) == [0, 1, 2, 3]
+
+
+@settings(
+    max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    sessions=st.lists(st.integers(1, 6), min_size=1, max_size=4),
+    reads=st.lists(st.sampled_from([1, 500, 70_000, 1 << 20]), min_size=1, max_size=5),
+)
+def test_slow_consumers_of_fast_producers_lose_nothing(
+    tmp_path: Path, sessions: list[int], reads: list[int]
+) -> None:
+    """However sending, reading and reconnecting interleave, every fragment comes once, in order."""
+    total = sum(sessions)
+
+    async def produce(server: Server, name: str) -> None:
+        sent = 0
+        for count in sessions:
+            async with server.put_media(name) as producer:
+                await producer.send(HEADER)
+                for _ in range(count):
+                    await producer.send(cluster(sent, size=60_000))
+                    sent += 1
+                await producer.end()
+
+    async def consume(server: Server, name: str) -> list[int]:
+        got: list[int] = []
+        selector = {"StartSelectorType": "EARLIEST"}
+        sizes = itertools.cycle(reads)
+        while len(got) < total:
+            reader = FragmentReader()
+            async with server.get_media(name, **selector) as answer:
+                while chunk := await answer.content.read(next(sizes)):
+                    for event in reader.feed(chunk):
+                        if isinstance(event, FragmentEnded):
+                            got.append(event.fragment.producer_timestamp_ms)
+                            token = str(event.continuation_token)
+                            selector = {
+                                "StartSelectorType": "CONTINUATION_TOKEN",
+                                "ContinuationToken": token,
+                            }
+        return got
+
+    async def story() -> list[int]:
+        name = f"door{uuid.uuid4().hex}"
+        async with (
+            asyncio.timeout(DEADLINE_SECONDS),
+            serving(tmp_path, settings={"idle_seconds": 0.02}) as server,
+        ):
+            await server.create(name)
+            got, _ = await asyncio.gather(consume(server, name), produce(server, name))
+        return got
+
+    assert asyncio.run(story()) == [START_MS + 1000 * n for n in range(total)]
