@@ -8,8 +8,10 @@ What the library does when brokers die, and what is made of it here:
 
 - An idempotent producer never gives up. After ``delivery_timeout_seconds`` we report the sink as
   unavailable, but keep waiting for the records handed over: sending them anew would double them.
+  Those that arrive while nobody asks, during a back-off, are remembered until somebody does.
 - A record the broker refuses leaves a gap in the producer's numbering: the producer is replaced.
 - It waits for a topic that was deleted as for one that moves: after a time-out we look.
+- It waits for a broker that refuses the login as for one that is away: after a time-out we ask.
 """
 
 from __future__ import annotations
@@ -26,8 +28,9 @@ from aiokafka import errors as kafka_errors
 
 from streamd.config import KafkaSettings
 from streamd.records.items import EVENT_ID, SUBJECT, OutboxItem
+from streamd.sinks.envelope import message_id
 from streamd.sinks.errors import SinkError, SinkGoneError, SinkRejectedError, SinkUnavailableError
-from streamd.sinks.kafka_producer import KafkaConnection
+from streamd.sinks.kafka_producer import KafkaConnection, KafkaLoginError
 from streamd.sinks.targets import (
     stream_denied,
     stream_missing,
@@ -53,7 +56,11 @@ _DENIED = (
 )
 _REFUSED = (kafka_errors.CorruptRecordException, kafka_errors.PolicyViolationError)
 
+_MAX_REMEMBERED = 20_000
+
 Future = asyncio.Future[Any]
+_Key = tuple[str, str, str]
+"""Target, key and event id: an item read from the outbox again is the same item."""
 
 
 class KafkaSink:
@@ -69,8 +76,8 @@ class KafkaSink:
         self._settings = settings
         self._timeout = settings.delivery_timeout_seconds
         self._connection = KafkaConnection(settings)
-        self._handed_over: dict[int, tuple[OutboxItem, Future]] = {}
-        """By identity: items given to the producer whose fate is open."""
+        self._handed_over: dict[_Key, Future] = {}
+        """Items given to the producer whose fate is open, or not yet told to who delivers them."""
 
     async def open(self) -> None:
         """See :meth:`Sink.open`: connects with the first delivery or check."""
@@ -79,6 +86,17 @@ class KafkaSink:
         """See :meth:`Sink.deliver`."""
         rejected = self._too_long(items)
         futures: dict[int, Future] = {}
+        try:
+            await self._deliver(items, futures, rejected)
+        except SinkError:
+            self._forget_told(items, futures)
+            raise
+        # Not when cancelled: what arrives meanwhile is remembered for the next who delivers it.
+        self._forget_told(items, futures)
+
+    async def _deliver(
+        self, items: Sequence[OutboxItem], futures: dict[int, Future], rejected: dict[int, str]
+    ) -> None:
         try:
             async with asyncio.timeout(self._timeout):
                 for position, item in enumerate(items):
@@ -98,7 +116,7 @@ class KafkaSink:
         """See :meth:`Sink.check`. A broker that creates topics by itself creates it now."""
         try:
             async with asyncio.timeout(self._timeout):
-                producer = await self._connection.producer()
+                producer = await self._producer(target)
                 await self._find_topic(producer, target)
         except TimeoutError as error:
             raise SinkUnavailableError("Kafka does not answer") from error
@@ -106,6 +124,12 @@ class KafkaSink:
     async def aclose(self) -> None:
         """See :meth:`Sink.aclose`. What was handed over gets a last few seconds."""
         await self._connection.aclose()
+
+    async def _producer(self, target: str) -> AIOKafkaProducer:
+        try:
+            return await self._connection.producer()
+        except KafkaLoginError as error:
+            raise SinkGoneError(f"{_denied(target)}: {error}") from error
 
     def _topic(self, target: str) -> str:
         if target.split(":")[2:3] == ["sns"]:
@@ -126,10 +150,12 @@ class KafkaSink:
 
     async def _hand_over(self, item: OutboxItem) -> Future:
         """Give an item to the producer, once, however often it is delivered."""
-        held = self._handed_over.get(id(item))
-        if held is not None:
-            return held[1]
-        producer = await self._connection.producer()
+        key = _key(item)
+        held = self._handed_over.pop(key, None)
+        if held is not None and not (held.done() and _error_of(held)):
+            self._handed_over[key] = held
+            return held
+        producer = await self._producer(item.target)
         topic = await self._find_topic(producer, item.target)
         try:
             with _kafka_errors(item.target):
@@ -141,16 +167,25 @@ class KafkaSink:
                 # Not merely full of records that wait: a producer that has failed stays so.
                 self._connection.retire()
             raise
-        # The item is kept along: its identity is not given to another one meanwhile.
-        self._handed_over[id(item)] = (item, future)
-        future.add_done_callback(lambda done: self._resolved(item, done))
+        self._handed_over[key] = future
+        # Looked at, even where the session that sent it is gone.
+        future.add_done_callback(_error_of)
+        self._bound_memory()
         return future
 
-    def _resolved(self, item: OutboxItem, future: Future) -> None:
-        self._handed_over.pop(id(item), None)
-        if not future.cancelled():
-            # Looked at, even where the session that sent it is gone.
-            future.exception()
+    def _forget_told(self, items: Sequence[OutboxItem], futures: dict[int, Future]) -> None:
+        for position, future in futures.items():
+            key = _key(items[position])
+            if future.done() and self._handed_over.get(key) is future:
+                del self._handed_over[key]
+
+    def _bound_memory(self) -> None:
+        """Forget the oldest whose session never came back to ask."""
+        if len(self._handed_over) > _MAX_REMEMBERED:
+            for key in [key for key, future in self._handed_over.items() if future.done()]:
+                del self._handed_over[key]
+                if len(self._handed_over) <= _MAX_REMEMBERED // 2:
+                    break
 
     async def _explain_silence(
         self, items: Sequence[OutboxItem], futures: dict[int, Future]
@@ -159,11 +194,15 @@ class KafkaSink:
         answer: SinkError = SinkUnavailableError(f"no acknowledgement within {self._timeout:g} s")
         try:
             async with asyncio.timeout(_TOPIC_SECONDS):
-                producer = await self._connection.producer()
+                producer = await self._producer(items[0].target)
+                if (reason := await self._connection.diagnose()) is not None:
+                    answer = SinkUnavailableError(f"{answer}: {reason}")
                 for target in dict.fromkeys(item.target for item in items):
                     await self._find_topic(producer, target)
         except SinkGoneError as error:
             answer = error
+        except KafkaLoginError as error:
+            answer = SinkGoneError(f"{_denied(items[0].target)}: {error}")
         except (SinkUnavailableError, TimeoutError) as error:
             logger.debug("kafka does not say why: %r", error)
         answer.settled = _settled(futures)
@@ -237,6 +276,10 @@ def _kafka_errors(target: str) -> Iterator[None]:
         raise _missing(target) from error
     except (kafka_errors.KafkaError, OSError) as error:
         raise SinkUnavailableError(str(error) or repr(error)) from error
+
+
+def _key(item: OutboxItem) -> _Key:
+    return item.target, item.key, message_id(item)
 
 
 def _error_of(future: Future) -> BaseException | None:

@@ -2,6 +2,8 @@
 
 - ``start()`` fails at once when nobody listens: it is called again with the next delivery.
 - ``stop()`` waits for records that cannot leave: it gets a few seconds, then is cut off.
+- The library logs why a broker takes no connection, and raises only that none does. Whoever wants
+  to know, as a wrong password is no outage, tries a connection of their own.
 """
 
 from __future__ import annotations
@@ -10,15 +12,17 @@ import asyncio
 import contextlib
 import logging
 import ssl
+from typing import Any
 
 from aiokafka import AIOKafkaProducer
 from aiokafka import errors as kafka_errors
+from aiokafka.conn import collect_hosts, create_conn
 
 from streamd.config import KafkaSettings
-from streamd.errors import ConfigError
+from streamd.errors import ConfigError, StreamdError
 from streamd.sinks.errors import SinkUnavailableError
 
-__all__ = ["KafkaConnection"]
+__all__ = ["KafkaConnection", "KafkaLoginError"]
 
 logger = logging.getLogger(__name__)
 
@@ -27,6 +31,17 @@ _MAX_REQUEST_SECONDS = 15.0
 _BATCH_BYTES = 256 * 1024
 """Records gathered per partition while a request is under way."""
 _HEADER_ROOM_BYTES = 64 * 1024
+_PROBE_SECONDS = 5.0
+_LOGIN_REFUSED = (
+    kafka_errors.AuthenticationFailedError,
+    kafka_errors.AuthenticationMethodNotSupported,
+    kafka_errors.SaslAuthenticationFailed,
+    kafka_errors.UnsupportedSaslMechanismError,
+)
+
+
+class KafkaLoginError(StreamdError):
+    """The brokers refuse the user, the password or the mechanism of the settings."""
 
 
 class KafkaConnection:
@@ -49,6 +64,7 @@ class KafkaConnection:
 
         Raises:
             SinkUnavailableError: If no broker can be reached now.
+            KafkaLoginError: If they answer, and refuse the login.
 
         """
         async with self._lock:
@@ -58,10 +74,8 @@ class KafkaConnection:
 
     async def _start(self) -> AIOKafkaProducer:
         settings = self._settings
-        password = settings.sasl_password
         producer = AIOKafkaProducer(
             bootstrap_servers=settings.bootstrap_servers,
-            client_id="streamd",
             enable_idempotence=True,
             acks="all",
             compression_type=None if settings.compression_type == "none" else "gzip",
@@ -70,11 +84,7 @@ class KafkaConnection:
             request_timeout_ms=int(
                 min(self._settings.delivery_timeout_seconds, _MAX_REQUEST_SECONDS) * 1000
             ),
-            security_protocol=settings.security_protocol,
-            ssl_context=self._ssl,
-            sasl_mechanism=settings.sasl_mechanism,
-            sasl_plain_username=settings.sasl_username,
-            sasl_plain_password=password.get_secret_value() if password else None,
+            **self._credentials(),
         )
         try:
             await producer.start()
@@ -83,8 +93,48 @@ class KafkaConnection:
             self._stop_later(producer)
             if isinstance(error, asyncio.CancelledError):
                 raise
-            raise SinkUnavailableError(f"Kafka cannot be reached: {error}") from error
+            reason = await self.diagnose()
+            raise SinkUnavailableError(f"Kafka cannot be reached: {reason or error}") from error
         return producer
+
+    async def diagnose(self) -> str | None:
+        """Return why the brokers take no connection; ``None`` if one does now.
+
+        Raises:
+            KafkaLoginError: If those that answer refuse the login.
+
+        """
+        reason, refused = "no broker is named", None
+        for host, port, _ in collect_hosts(self._settings.bootstrap_servers):
+            try:
+                connection = await create_conn(
+                    host, port, request_timeout_ms=int(_PROBE_SECONDS * 1000), **self._credentials()
+                )
+            except _LOGIN_REFUSED as error:
+                refused = error
+            except (kafka_errors.KafkaError, OSError, TimeoutError) as error:
+                reason = f"{host}:{port}: {error or 'no answer in time'}"
+            else:
+                connection.close()
+                return None
+        if refused is not None:
+            settings = self._settings
+            raise KafkaLoginError(
+                f"Kafka refuses user {settings.sasl_username!r} ({settings.sasl_mechanism})"
+            ) from refused
+        return reason
+
+    def _credentials(self) -> dict[str, Any]:
+        settings = self._settings
+        password = settings.sasl_password
+        return {
+            "client_id": "streamd",
+            "security_protocol": settings.security_protocol,
+            "ssl_context": self._ssl,
+            "sasl_mechanism": settings.sasl_mechanism,
+            "sasl_plain_username": settings.sasl_username,
+            "sasl_plain_password": password.get_secret_value() if password else None,
+        }
 
     def retire(self) -> None:
         """Take the producer out of use; the next delivery starts another."""

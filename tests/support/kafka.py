@@ -11,6 +11,7 @@ import ctypes
 import functools
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Protocol
 
 import confluent_kafka
 
@@ -124,7 +125,15 @@ def mock_cluster(*, brokers: int = 1) -> Iterator[MockCluster]:
         cluster.close()
 
 
-def read_topic(cluster: MockCluster, topic: str, count: int) -> list[confluent_kafka.Message]:
+class Cluster(Protocol):
+    """Any cluster, this one or a real one."""
+
+    @property
+    def bootstrap_servers(self) -> str:
+        """Addresses of the brokers."""
+
+
+def read_topic(cluster: Cluster, topic: str, count: int) -> list[confluent_kafka.Message]:
     """Return all messages of a topic once there are ``count``; fewer if they do not come."""
     consumer = confluent_kafka.Consumer(
         {

@@ -11,6 +11,7 @@ import pytest
 from streamd.config import KafkaSettings
 from streamd.records import OutboxItem, notification_item
 from streamd.sinks import SinkGoneError, SinkRejectedError, SinkUnavailableError
+from streamd.sinks import kafka as kafka_module
 from streamd.sinks.kafka import KafkaSink
 from tests.support import kafka
 from tests.support.kafka import PRODUCE, MockCluster, mock_cluster, read_topic
@@ -129,6 +130,40 @@ async def test_an_outage_repeats_nothing(cluster: MockCluster) -> None:
                 break
     found = await asyncio.to_thread(values, cluster, 4)
     assert found == [b'{"n":100}', b'{"n":0}', b'{"n":1}', b'{"n":2}']
+
+
+async def test_what_arrives_during_a_back_off_is_not_sent_again(cluster: MockCluster) -> None:
+    """Nobody waits for it then; whoever delivers it next, from the outbox anew, hears of it."""
+    async with opened(cluster, delivery_timeout_seconds=0.5) as sink:
+        await sink.deliver([record(100)])
+        cluster.set_down()
+        with pytest.raises(SinkUnavailableError):
+            await sink.deliver([record(number) for number in range(3)])
+        cluster.set_up()
+        pending = list(sink._handed_over.values())
+        async with asyncio.timeout(20):
+            await asyncio.wait(pending)
+        await sink.deliver([record(number) for number in range(5)])
+        assert sink._handed_over == {}
+    found = await asyncio.to_thread(values, cluster, 6)
+    assert found == [b'{"n":100}', *(b'{"n":%d}' % number for number in range(5))]
+
+
+async def test_what_nobody_asks_for_is_forgotten_in_time(
+    sink: KafkaSink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Sessions that never come back do not fill the memory."""
+    monkeypatch.setattr(kafka_module, "_MAX_REMEMBERED", 10)
+    for number in range(50):
+        delivering = asyncio.create_task(sink.deliver([record(number)]))
+        key = (record(number).target, "door", f"e-{number}")
+        while key not in sink._handed_over:  # noqa: ASYNC110  # a dict gives no event
+            await asyncio.sleep(0)
+        future = sink._handed_over[key]
+        delivering.cancel()
+        await asyncio.wait([delivering])
+        await asyncio.wait([future])
+    assert 0 < len(sink._handed_over) <= 10
 
 
 async def test_a_record_too_large_for_the_setting_is_refused(
