@@ -1,4 +1,4 @@
-"""The AWS CLI, signatures and TLS against a running daemon."""
+"""Signatures and TLS against a running daemon; ``tests/clients`` has the clients of others."""
 
 from __future__ import annotations
 
@@ -15,75 +15,10 @@ from botocore.exceptions import ClientError
 
 from tests.support.certificates import self_signed
 from tests.support.daemon import Daemon, running_daemon, wait_until
-from tests.support.producer import put_video
-from tests.support.scenes import astronaut_jpeg, face_video
+from tests.support.scenes import face_video
 from tests.support.story import create_face_search, wait_for_status
 
 KEY, SECRET = "AKIDEXAMPLE", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"
-
-
-def _aws(daemon: Daemon, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run the AWS CLI with only the endpoint changed, by its environment variable."""
-    aws = Path(sys.executable).with_name("aws")
-    env = {
-        "PATH": os.environ["PATH"],
-        "AWS_ENDPOINT_URL": daemon.url,
-        "AWS_DEFAULT_REGION": "us-east-1",
-        "AWS_ACCESS_KEY_ID": KEY,
-        "AWS_SECRET_ACCESS_KEY": SECRET,
-        "AWS_EC2_METADATA_DISABLED": "true",
-        "AWS_PAGER": "",
-    }
-    return subprocess.run(
-        [str(aws), *arguments], env=env, capture_output=True, text=True, check=False, timeout=60
-    )
-
-
-def test_aws_cli_drives_the_whole_story(daemon: Daemon, tmp_path: Path) -> None:
-    """Collection, face, stream, processor, start, stop, delete: the guide's own commands."""
-    photo = tmp_path / "astronaut.jpg"
-    photo.write_bytes(astronaut_jpeg())
-
-    def run(*arguments: str) -> dict[str, object]:
-        done = _aws(daemon, *arguments)
-        assert done.returncode == 0, done.stderr
-        return dict(json.loads(done.stdout)) if done.stdout.strip() else {}
-
-    run("rekognition", "create-collection", "--collection-id", "cli")
-    indexed = run(
-        "rekognition",
-        "index-faces",
-        *("--collection-id", "cli", "--external-image-id", "astronaut"),
-        *("--image-bytes", f"fileb://{photo}"),
-    )
-    assert len(indexed["FaceRecords"]) == 1  # type: ignore[arg-type]  # a list
-    arn = run(
-        "kinesisvideo",
-        "create-stream",
-        *("--stream-name", "cli", "--data-retention-in-hours", "1"),
-    )["StreamARN"]
-    run(
-        "rekognition",
-        "create-stream-processor",
-        *("--name", "cli", "--input", f"KinesisVideoStream={{Arn={arn}}}"),
-        "--stream-processor-output",
-        "KinesisDataStream={Arn=arn:aws:kinesis:us-east-1:000000000000:stream/cli}",
-        *("--settings", "FaceSearch={CollectionId=cli,FaceMatchThreshold=90}"),
-        *("--role-arn", "arn:aws:iam::000000000000:role/x"),
-    )
-    run("rekognition", "start-stream-processor", "--name", "cli")
-    wait_for_status(daemon, "cli", "RUNNING")
-    put_video(daemon.port, "cli", face_video(1.0))
-    wait_until(lambda: len(daemon.records("cli")) == 5, what="5 records")
-    described = run("rekognition", "describe-stream-processor", "--name", "cli")
-    assert described["Status"] == "RUNNING"
-    run("rekognition", "stop-stream-processor", "--name", "cli")
-    wait_for_status(daemon, "cli", "STOPPED")
-    run("rekognition", "delete-stream-processor", "--name", "cli")
-
-    gone = _aws(daemon, "rekognition", "describe-stream-processor", "--name", "cli")
-    assert gone.returncode != 0
-    assert "ResourceNotFoundException" in gone.stderr
 
 
 @pytest.fixture

@@ -39,8 +39,9 @@ __all__ = [
     "run_steps",
 ]
 
-SOURCES = Path(__file__).parents[1] / "clients"
-TARGET = Path(__file__).parents[2] / ".venv" / "clients"
+ROOT = Path(__file__).parents[2]
+SOURCES = ROOT / "tests" / "clients"
+TARGET = ROOT / ".venv" / "clients"
 INSTALL_SECONDS = 300.0
 TRY_AGAIN_SECONDS = 600.0
 """After an install that failed, how long the others of the same run are spared the wait."""
@@ -150,7 +151,7 @@ def _build(client: Client, folder: Path) -> None:
     if done.returncode != 0:
         raise ClientUnavailableError(
             f"the client {client.name} cannot be installed here "
-            f"({client.build[0]} answered {done.returncode}, see {log})"
+            f"({client.build[0]} answered {done.returncode}, see {os.path.relpath(log, ROOT)})"
         )
 
 
