@@ -40,6 +40,7 @@ from streamd.pipeline.parts import SessionParts
 from streamd.pipeline.session import SessionRunner
 from streamd.producer.kinesis_video import KinesisVideoControl
 from streamd.producer.relay import relay_cameras
+from streamd.protocol.sigv4 import ACCOUNT_HEADER
 from streamd.sinks.router import build_sinks
 from streamd.store import Store
 from streamd.store.vectors import CollectionVectors
@@ -325,7 +326,11 @@ def _client(
         return fixed_key(setup.access_key_id, setup.secret_access_key)
 
     return KinesisVideoClient(
-        session=http, region=settings.aws.region, endpoint_url=url, credentials=credentials
+        session=http,
+        region=settings.aws.region,
+        endpoint_url=url,
+        credentials=credentials,
+        account_header=ACCOUNT_HEADER if configured == "embedded" else None,
     )
 
 

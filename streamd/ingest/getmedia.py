@@ -103,6 +103,7 @@ class KinesisVideoClient:
         region: str,
         endpoint_url: str | None = None,
         credentials: Callable[[], Awaitable[SigningKey | None]] | None = None,
+        account_header: str | None = None,
         clock: Clock | None = None,
         read_timeout_seconds: float = READ_TIMEOUT_SECONDS,
     ) -> None:
@@ -114,6 +115,8 @@ class KinesisVideoClient:
             endpoint_url: Of the control plane; ``None``: AWS in ``region``.
             credentials: Gives the key for each call, looked up off the event loop; without
                 it, or when it gives ``None``, requests are not signed.
+            account_header: Header that tells the embedded endpoint whose stream is meant; AWS
+                knows it by the key.
             clock: Where the time comes from.
             read_timeout_seconds: Longest silence inside an answer.
         """
@@ -122,25 +125,27 @@ class KinesisVideoClient:
         endpoint = endpoint_url or f"https://kinesisvideo.{region}.amazonaws.com"
         self._endpoint_url = endpoint.rstrip("/")
         self._credentials = credentials
+        self._account_header = account_header
         self._clock = clock or SystemClock()
         self._read_timeout_seconds = read_timeout_seconds
-        self._endpoints: dict[str, _Endpoint] = {}
+        self._endpoints: dict[tuple[str | None, str], _Endpoint] = {}
 
     @asynccontextmanager
     async def get_media(
-        self, stream: str, start_selector: Mapping[str, Any]
+        self, stream: str, start_selector: Mapping[str, Any], *, account_id: str | None = None
     ) -> AsyncIterator[MediaResponse]:
         """Call GetMedia and give the answer as soon as it begins; leaving closes it.
 
         Args:
             stream: Name or ARN; an ARN without the creation time is addressed by its name.
             start_selector: As on the wire: ``StartSelectorType`` and its member.
+            account_id: Whose stream it is; ``None``: the key's own account's.
 
         Raises:
             MediaSourceError: One of its subclasses, by what the server says.
 
         """
-        base = await self._data_endpoint(stream)
+        base = await self._data_endpoint(stream, account_id)
         body = {**stream_address(stream), "StartSelector": dict(start_selector)}
         timeout = aiohttp.ClientTimeout(
             total=None,
@@ -148,9 +153,9 @@ class KinesisVideoClient:
             sock_read=self._read_timeout_seconds,
         )
         try:
-            response = await self._post(f"{base}/getMedia", body, timeout)
+            response = await self._post(f"{base}/getMedia", body, timeout, account_id)
         except MediaSourceError:
-            self._endpoints.pop(stream, None)  # it may have moved
+            self._endpoints.pop((account_id, stream), None)  # it may have moved
             raise
         try:
             yield MediaResponse(response, self._date_of(response))
@@ -158,15 +163,17 @@ class KinesisVideoClient:
             # close, not release: the rest of an endless body must not be read.
             response.close()
 
-    async def _data_endpoint(self, stream: str) -> str:
-        known = self._endpoints.get(stream)
+    async def _data_endpoint(self, stream: str, account_id: str | None) -> str:
+        known = self._endpoints.get((account_id, stream))
         if known is not None and self._clock.monotonic() < known.valid_until:
             return known.url
         body = {**stream_address(stream), "APIName": "GET_MEDIA"}
         timeout = aiohttp.ClientTimeout(
             total=CALL_TIMEOUT_SECONDS, sock_connect=CONNECT_TIMEOUT_SECONDS
         )
-        response = await self._post(f"{self._endpoint_url}/getDataEndpoint", body, timeout)
+        response = await self._post(
+            f"{self._endpoint_url}/getDataEndpoint", body, timeout, account_id
+        )
         async with response:
             with _network_errors():
                 answer = await _json_of(response)
@@ -175,14 +182,18 @@ class KinesisVideoClient:
             raise MediaUnavailableError(f"GetDataEndpoint answered {str(answer)[:200]!r}")
         url = url.rstrip("/")
         valid_until = self._clock.monotonic() + ENDPOINT_LIFETIME_SECONDS
-        self._endpoints[stream] = _Endpoint(url, valid_until)
+        self._endpoints[account_id, stream] = _Endpoint(url, valid_until)
         return url
 
     async def _post(
-        self, url: str, body: Mapping[str, Any], timeout: aiohttp.ClientTimeout
+        self,
+        url: str,
+        body: Mapping[str, Any],
+        timeout: aiohttp.ClientTimeout,
+        account_id: str | None,
     ) -> aiohttp.ClientResponse:
         data = json.dumps(body).encode()
-        headers = await self._headers(url, data)
+        headers = await self._headers(url, data, account_id)
         with _network_errors():
             response = await self._session.post(
                 URL(url, encoded=True),
@@ -196,8 +207,10 @@ class KinesisVideoClient:
             async with response:
                 raise _error_of(response.status, response.headers, await _json_of(response))
 
-    async def _headers(self, url: str, data: bytes) -> dict[str, str]:
+    async def _headers(self, url: str, data: bytes, account_id: str | None) -> dict[str, str]:
         headers = {"Content-Type": "application/json"}
+        if self._account_header is not None and account_id is not None:
+            headers[self._account_header] = account_id
         key = await self._credentials() if self._credentials is not None else None
         if key is None:
             return headers

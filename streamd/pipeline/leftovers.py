@@ -111,12 +111,14 @@ class LeftoverDelivery:
     async def _deliver_outbox(self, name: str) -> None:
         path = outbox_path(self._folder, name)
         targets = await self._targets(name)
+        account_id, _ = self._owner(name)
+        is_own = account_id == self._settings.aws.account_id
         outbox = await self._run_outbox(
             lambda: Outbox(path, max_bytes=self._settings.outbox.max_bytes, clock=self._clock)
         )
         delivery = Delivery(
             outbox,
-            self._sinks,
+            self._sinks if is_own else self._sinks.of_account(account_id),
             processor_name=name,
             dead_letter_dir=self._settings.data_dir / "dead-letter",
             metrics=self._metrics,

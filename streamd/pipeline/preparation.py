@@ -37,6 +37,7 @@ from streamd.resources import (
     StreamProcessor,
 )
 from streamd.sinks.errors import SinkGoneError, SinkUnavailableError
+from streamd.sinks.router import SinkRouter
 from streamd.store.errors import NotFoundError, StaleEpochError
 
 __all__ = ["Prepared", "prepare", "targets_of"]
@@ -75,7 +76,10 @@ async def prepare(
         analysis, notice = await _analysis(processor, session, parts)
     except ModelError as error:
         raise SessionFailedError(str(error)) from error
-    await _check_targets(processor, parts)
+    sinks = parts.sinks
+    if processor.account_id != parts.settings.aws.account_id:
+        sinks = sinks.of_account(processor.account_id)
+    await _check_targets(processor, sinks)
     # Opening the outbox takes it from whoever has it. All this took a while: by now that may be
     # the session of a stream processor that was made anew under this name.
     await parts.run_blocking(parts.store.check_held, session.session_id, session.epoch)
@@ -101,7 +105,7 @@ async def prepare(
     )
     delivery = Delivery(
         outbox,
-        FencedSinks(parts.sinks, is_held),
+        FencedSinks(sinks, is_held),
         processor_name=name,
         dead_letter_dir=parts.settings.data_dir / "dead-letter",
         metrics=parts.metrics,
@@ -186,10 +190,10 @@ async def _label_detection(
     return analysis, f"Label pack {analyzer.name}: {'; '.join(notes)}" if notes else None
 
 
-async def _check_targets(processor: StreamProcessor, parts: SessionParts) -> None:
+async def _check_targets(processor: StreamProcessor, sinks: SinkRouter) -> None:
     for kind, target in targets_of(processor):
         try:
-            await parts.sinks.check(kind, target)
+            await sinks.check(kind, target)
         except SinkGoneError as error:
             raise SessionFailedError(str(error)) from error
         except SinkUnavailableError as error:

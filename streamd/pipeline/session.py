@@ -245,6 +245,7 @@ class SessionRunner:
         source = MediaSource(
             client=self._parts.client,
             stream_arn=self._processor.definition.input_arn,
+            account_id=self._processor.account_id,
             start=self._session.start,
             after_fragment=chain.progress.last_fragment_number,
             started_at=self._session.created_at,

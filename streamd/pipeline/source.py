@@ -72,6 +72,7 @@ class MediaSource:
         *,
         client: KinesisVideoClient,
         stream_arn: str,
+        account_id: str | None = None,
         start: StartRequest,
         after_fragment: str | None,
         started_at: datetime,
@@ -79,6 +80,7 @@ class MediaSource:
     ) -> None:
         self._client = client
         self._stream_arn = stream_arn
+        self._account_id = account_id
         self._start = start
         self._after = after_fragment
         self._current: str | None = None
@@ -115,7 +117,9 @@ class MediaSource:
         """
         fragments = 0
         try:
-            async with self._client.get_media(self._stream_arn, self.selector()) as media:
+            async with self._client.get_media(
+                self._stream_arn, self.selector(), account_id=self._account_id
+            ) as media:
                 if self._opened_at is None:
                     self._opened_at = media.server_date
                 yield Opened()

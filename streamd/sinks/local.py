@@ -5,6 +5,7 @@
     outputs/kinesis/STREAM.jsonl    one record a line
     outputs/s3/BUCKET/KEY           objects; a new one takes the place of an old one in one step
     outputs/sns/TOPIC.jsonl         one notification a line: TopicArn, Subject, Message, ...
+    outputs/accounts/ACCOUNT/...    the same of accounts that are not the daemon's own
 
 An acknowledgement means the operating system has the data: it survives ``kill -9`` of any
 process, not a power failure (nothing is fsynced, which keeps hundreds of streams cheap).
@@ -13,6 +14,7 @@ process, not a power failure (nothing is fsynced, which keeps hundreds of stream
 from __future__ import annotations
 
 import contextlib
+import copy
 import errno
 import itertools
 import os
@@ -34,6 +36,7 @@ _MAX_NAME_BYTES = 255
 """Longest name of a file on the usual file systems (NAME_MAX)."""
 _MAX_KEY_BYTES = 1024
 """Longest object key (Amazon S3 User Guide, "Creating object key names")."""
+_ACCOUNTS = "accounts"
 _DRAFT_SECONDS = 3600
 """No object takes this long to write."""
 _NEVER_WILL = frozenset(
@@ -49,6 +52,12 @@ class LocalSink(BlockingSink):
         super().__init__("local", threads=2)
         self._directory = directory
         self._clock = clock
+
+    def of_account(self, account_id: str) -> LocalSink:
+        """Return the sink of another account: the same threads, a directory of its own."""
+        other = copy.copy(self)
+        other._directory = self._directory / _ACCOUNTS / account_id  # noqa: SLF001  # our own
+        return other
 
     async def open(self) -> None:
         """See :meth:`Sink.open`; removes drafts that killed processes left behind."""
@@ -95,7 +104,10 @@ class LocalSink(BlockingSink):
 
     def _remove_old_drafts(self) -> None:
         oldest = self._clock.epoch() - _DRAFT_SECONDS
-        for draft in (self._directory / "tmp").glob("*"):
+        drafts = itertools.chain(
+            self._directory.glob("tmp/*"), self._directory.glob(f"{_ACCOUNTS}/*/tmp/*")
+        )
+        for draft in drafts:
             # Younger ones may be another worker's, being written.
             with contextlib.suppress(OSError):
                 if draft.stat().st_mtime < oldest:

@@ -30,6 +30,15 @@ class SinkRouter:
         """Return the sink that takes items of this kind."""
         return self._sinks[kind]
 
+    def of_account(self, account_id: str) -> SinkRouter:
+        """Return the sinks of another account: what it writes to this machine lies apart."""
+        return SinkRouter(
+            {
+                kind: sink.of_account(account_id) if isinstance(sink, LocalSink) else sink
+                for kind, sink in self._sinks.items()
+            }
+        )
+
     async def open(self) -> None:
         """Open every sink."""
         for sink in self._each():
@@ -62,7 +71,10 @@ def build_sinks(settings: Settings, *, clock: Clock) -> SinkRouter:
             functools.partial(create_client, "kinesis", settings.kinesis, region=region)
         )
     if outputs.s3 == "s3":
-        made["s3"] = S3Sink(functools.partial(create_client, "s3", settings.s3, region=region))
+        # Parts of long objects are worth a retry of their own; records must keep their order.
+        made["s3"] = S3Sink(
+            functools.partial(create_client, "s3", settings.s3, region=region, attempts=3)
+        )
     if outputs.sns == "sns":
         made["sns"] = SnsSink(functools.partial(create_client, "sns", settings.sns, region=region))
     if outputs.sns == "webhook":

@@ -49,8 +49,11 @@ class FakeClient:
     selectors: list[dict[str, Any]] = field(default_factory=list)
 
     @asynccontextmanager
-    async def get_media(self, stream: str, selector: Mapping[str, Any]) -> AsyncIterator[Answer]:
+    async def get_media(
+        self, stream: str, selector: Mapping[str, Any], *, account_id: str | None = None
+    ) -> AsyncIterator[Answer]:
         assert stream == ARN
+        assert account_id == "111122223333"
         self.selectors.append(dict(selector))
         answer = self.answers.pop(0)
         if answer.error is not None:
@@ -67,6 +70,7 @@ def _source(client: FakeClient, **start: Any) -> MediaSource:
     return MediaSource(
         client=cast(KinesisVideoClient, client),
         stream_arn=ARN,
+        account_id="111122223333",
         start=StartRequest(**start),
         after_fragment=None,
         started_at=NOW,
