@@ -7,18 +7,20 @@ and FrameOffsetInSeconds tell their order, as they do with AWS.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from streamd.aws import (
     AwsDeniedError,
+    AwsError,
     AwsNotFoundError,
     AwsRejectedError,
     AwsUnavailableError,
     aws_errors,
 )
 from streamd.records.items import OutboxItem
-from streamd.sinks.errors import SinkRejectedError, SinkUnavailableError
+from streamd.sinks.errors import SinkError, SinkRejectedError, SinkUnavailableError
 from streamd.sinks.sink import BlockingSink
 from streamd.sinks.targets import stream_denied, stream_missing, stream_name
 
@@ -85,6 +87,16 @@ class KinesisSink(BlockingSink):
         if rejected:
             raise SinkRejectedError(rejected, settled=settled)
 
+    def _absence(self, target: str, settled: Sequence[int]) -> SinkError:
+        """Return what it means that a stream is not found: one being made is not either."""
+        error: SinkError = stream_missing(target)
+        with contextlib.suppress(AwsError), aws_errors():
+            answer = self._client.describe_stream_summary(StreamARN=target)
+            if answer["StreamDescriptionSummary"]["StreamStatus"] == "CREATING":
+                error = SinkUnavailableError(f"data stream {stream_name(target)} is being made")
+        error.settled = frozenset(settled)
+        return error
+
     def _put(self, batch: Batch, settled: list[int], rejected: dict[int, str]) -> None:
         target = batch[0][1].target
         try:
@@ -94,9 +106,11 @@ class KinesisSink(BlockingSink):
                     Records=[{"Data": m.body, "PartitionKey": m.key} for _, m in batch],
                 )
         except AwsNotFoundError as error:
-            raise stream_missing(target) from error
+            raise self._absence(target, settled) from error
         except AwsDeniedError as error:
-            raise stream_denied() from error
+            gone = stream_denied()
+            gone.settled = frozenset(settled)
+            raise gone from error
         except AwsUnavailableError as error:
             raise SinkUnavailableError(str(error), settled=settled) from error
         except AwsRejectedError as error:

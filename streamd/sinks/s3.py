@@ -1,4 +1,7 @@
-"""S3: one PutObject for each object; several at once, as their order means nothing."""
+"""S3: one upload for each object; several at once, as their order means nothing.
+
+A repeat writes the same bytes to the same key: nobody sees it, but a bucket with versions.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,7 @@ from streamd.aws import (
     AwsRejectedError,
     AwsUnavailableError,
     aws_errors,
+    put_object,
 )
 from streamd.records.items import KMS_KEY_ID, OutboxItem
 from streamd.sinks.errors import SinkError, SinkGoneError, SinkRejectedError, SinkUnavailableError
@@ -67,16 +71,14 @@ class S3Sink(BlockingSink):
             return
 
     def _put(self, item: OutboxItem) -> None:
-        request: dict[str, Any] = {
-            "Bucket": item.target,
-            "Key": item.key,
-            "Body": item.body,
-            "ContentType": item.content_type,
-        }
-        if key_id := item.attributes.get(KMS_KEY_ID):
-            request |= {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": key_id}
-        with aws_errors():
-            self._client.put_object(**request)
+        put_object(
+            self._client,
+            bucket=item.target,
+            key=item.key,
+            body=item.body,
+            content_type=item.content_type,
+            kms_key_id=item.attributes.get(KMS_KEY_ID),
+        )
 
 
 def _verdict(

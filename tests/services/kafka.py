@@ -272,6 +272,9 @@ class KafkaBroker:
             "transaction.state.log.replication.factor": "1",
             "transaction.state.log.min.isr": "1",
             "transaction.state.log.num.partitions": "1",
+            # A killed broker's place is free again sooner.
+            "broker.session.timeout.ms": "2000",
+            "broker.heartbeat.interval.ms": "500",
             "group.initial.rebalance.delay.ms": "0",
             "sasl.enabled.mechanisms": "PLAIN,SCRAM-SHA-512",
             **sasl,

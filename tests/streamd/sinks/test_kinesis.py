@@ -122,7 +122,7 @@ class Client:
             ]
         }
 
-    def describe_stream_summary(self, **_: Any) -> None:
+    def describe_stream_summary(self, **_: Any) -> Any:
         raise client_error("AccessDeniedException", 400)
 
 
@@ -177,6 +177,28 @@ async def test_the_one_wrong_record_of_a_call_is_found() -> None:
         await sink.deliver([record(1), record(2), record(3)])
     await sink.aclose()
     assert (caught.value.settled, set(caught.value.rejected)) == (frozenset({0, 2}), {1})
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [("CREATING", SinkUnavailableError), ("DELETING", SinkGoneError)],
+)
+async def test_a_stream_that_is_being_made_is_waited_for(
+    status: str, kind: type[Exception]
+) -> None:
+    """PutRecords does not find it yet, as it does not find one that is gone."""
+
+    class Young(Client):
+        def describe_stream_summary(self, **_: Any) -> Any:
+            return {"StreamDescriptionSummary": {"StreamStatus": status}}
+
+    def not_found(_: list[dict[str, Any]]) -> list[str | None]:
+        raise client_error("ResourceNotFoundException", 400)
+
+    sink = await opened(Young(not_found))
+    with pytest.raises(kind):
+        await sink.deliver([record(1)])
+    await sink.aclose()
 
 
 @pytest.mark.parametrize(

@@ -57,6 +57,64 @@ async def test_objects_are_encrypted_with_the_processors_key(sink: S3Sink, moto:
     assert (found["ServerSideEncryption"], found["SSEKMSKeyId"]) == ("aws:kms", "alias/results")
 
 
+async def test_a_long_object_goes_in_parts(sink: S3Sink, moto: Moto) -> None:
+    """Over 8 MiB: whole, with its type and its key, and nothing of the upload stays behind."""
+    body = bytes(range(256)) * 40_000
+    long = object_item(
+        body,
+        bucket="results",
+        key="long/results.json",
+        content_type="application/json",
+        kms_key_id="alias/results",
+    )
+    await sink.deliver([long])
+    client = moto.client("s3")
+    found = client.get_object(Bucket="results", Key="long/results.json")
+    assert found["Body"].read() == body
+    assert (found["ContentType"], found["ServerSideEncryption"]) == ("application/json", "aws:kms")
+    # The tag of an object in two parts says so.
+    assert found["ETag"].endswith('-2"')
+    assert "Uploads" not in client.list_multipart_uploads(Bucket="results")
+
+
+async def test_a_long_object_for_a_missing_bucket_is_gone(sink: S3Sink) -> None:
+    """An upload in parts fails as one in a single request does."""
+    long = object_item(bytes(9 * 2**20), bucket="no-such", key="a", content_type="image/jpeg")
+    with pytest.raises(SinkGoneError, match=r"^Bucket no-such not found$"):
+        await sink.deliver([long])
+
+
+async def test_a_repeat_is_the_same_object(sink: S3Sink, moto: Moto) -> None:
+    """What is sent twice is there once."""
+    for _ in range(2):
+        await sink.deliver([picture("again/a.jpg")])
+    listed = moto.client("s3").list_objects_v2(Bucket="results", Prefix="again/")
+    assert listed["KeyCount"] == 1
+
+
+@pytest.mark.parametrize(
+    ("style", "url"),
+    [
+        ("auto", "http://store.example:9000/results/a"),
+        ("path", "http://store.example:9000/results/a"),
+        ("virtual", "http://results.store.example:9000/a"),
+    ],
+)
+def test_the_settings_say_where_the_bucket_stands(style: str, url: str) -> None:
+    """In the path, as most stores want it, or in the host's name."""
+    settings = S3Settings.model_validate(
+        {
+            "endpoint_url": "http://store.example:9000",
+            "access_key_id": "test",
+            "secret_access_key": "test",
+            "addressing_style": style,
+        }
+    )
+    client = create_client("s3", settings, region=REGION)
+    signed: str = client.generate_presigned_url("get_object", {"Bucket": "results", "Key": "a"})
+    assert signed.partition("?")[0] == url
+
+
 @pytest.mark.parametrize("call", ["check", "deliver"])
 async def test_a_missing_bucket_is_gone(sink: S3Sink, call: str) -> None:
     """It is named in the message."""
