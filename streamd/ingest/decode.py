@@ -26,6 +26,7 @@ from streamd.ingest.errors import DecodeError, PictureTooLargeError, Unsupported
 from streamd.ingest.inflight import InFlight, PacketPlace
 from streamd.kvs.fragments import FragmentInfo, Packet
 from streamd.kvs.mkv_parts import Track
+from streamd.kvs.nal import NalForm
 
 __all__ = ["DecodedFrame", "Decoder", "DecoderStats"]
 
@@ -43,6 +44,7 @@ _CODECS: Final = {
     "V_VP9": "vp9",
     "V_AV1": "av1",
 }
+_NAL_CODECS: Final = ("h264", "hevc")
 _VFW: Final = "V_MS/VFW/FOURCC"
 _FOURCCS: Final = {
     b"MJPG": "mjpeg", b"H264": "h264", b"X264": "h264", b"AVC1": "h264",
@@ -148,6 +150,7 @@ class Decoder:
         self._keep_corrupt = keep_corrupt
         self._context: VideoCodecContext | None = None
         self._codec: tuple[str, bytes] | None = None
+        self._nal_form: NalForm | None = None  # of codecs that have NAL units
         self._in_flight = InFlight()
         self._fragment: FragmentInfo | None = None
         self._awaits_keyframe = True
@@ -220,7 +223,8 @@ class Decoder:
 
     def _feed(self, data: bytes, number: int) -> list[av.VideoFrame]:
         assert self._context is not None
-        raw = av.Packet(data)
+        # libav reads packets as the extradata says, and guesses where they are otherwise.
+        raw = av.Packet(self._nal_form.fit(data) if self._nal_form is not None else data)
         raw.pts = raw.dts = number
         return self._context.decode(raw)
 
@@ -246,6 +250,8 @@ class Decoder:
                 self.stats.damaged_packets += 1
             logger.info("the video's codec settings changed", extra={"codec": track.codec_id})
         self._context = _open_context(track, self._max_frame_pixels)
+        codec, private = _codec_of(track)
+        self._nal_form = NalForm(codec, private) if codec in _NAL_CODECS else None
         self._codec = (track.codec_id, track.codec_private)
         self._awaits_keyframe = True
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+from streamd.kvs.nal import is_annexb, length_prefixed, split_annexb
 
 __all__ = [
     "aac_config",
@@ -13,34 +13,12 @@ __all__ = [
     "strip_adts",
 ]
 
-_START_CODE = re.compile(rb"\x00\x00\x01")
 _H264_PARAMETER_SETS = frozenset({7, 8})
 _H265_PARAMETER_SETS = frozenset({32, 33, 34})
 AAC_LC = 2
 _SAMPLING_HZ = (
     96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000, 7350,
 )  # fmt: skip
-
-
-def is_annexb(extradata: bytes) -> bool:
-    """Say whether codec parameters begin with a start code, as avcC and hvcC never do."""
-    return extradata.startswith((b"\x00\x00\x01", b"\x00\x00\x00\x01"))
-
-
-def split_annexb(data: bytes) -> list[bytes]:
-    """Return the NAL units of a byte stream, without start codes and padding zeros."""
-    starts = [match.end() for match in _START_CODE.finditer(data)]
-    if not starts:
-        return []
-    ends = [start - 3 for start in starts[1:]] + [len(data)]
-    # "trailing_zero_8bits": a unit never ends in a zero byte (H.264 B.1, H.265 B.2).
-    units = (data[a:b].rstrip(b"\x00") for a, b in zip(starts, ends, strict=True))
-    return [unit for unit in units if unit]
-
-
-def length_prefixed(units: list[bytes]) -> bytes:
-    """Return NAL units behind 4-byte lengths."""
-    return b"".join(len(unit).to_bytes(4, "big") + unit for unit in units)
 
 
 def parameter_sets(codec: str, units: list[bytes]) -> list[bytes]:

@@ -40,7 +40,7 @@ TARGETS: Final = {
         Target("image", ("streamd.api", "PIL"), max_bytes=32768),
         Target("tokens", ("streamd.api", "streamd.gateway")),
         Target("packs", ("processors", "tomllib")),
-        Target("bitstream", ("streamd.producer",)),
+        Target("bitstream", ("streamd.producer", "streamd.kvs")),
     )
 }
 
