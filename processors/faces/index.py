@@ -1,33 +1,49 @@
-"""Exact nearest-neighbour search in the vectors of a collection."""
+"""Exact nearest-neighbour search in the vectors of a collection.
+
+Few rows are compared in float32. Many are first looked through as int8 codes (``codes``), which
+are a quarter of the memory to read; what the codes cannot exclude is compared with the vectors
+themselves, so that the answer is the same.
+"""
 
 from __future__ import annotations
+
+import logging
 
 import numpy as np
 from numpy.typing import NDArray
 
+from processors.errors import NetworkError
+from processors.faces.codes import LARGEST, CodeBook, Floats
+from processors.faces.near import Doubles, Nearest, QuantizedSearch, Rows
+
 __all__ = ["FaceIndex"]
 
-Floats = NDArray[np.float32]
+logger = logging.getLogger(__name__)
 
+# Below, comparing in float32 is as fast as looking through the codes (measured), and those need
+# not be made.
+_MIN_CODED_ROWS = 4096
 # Rows compared at once: the scores of a block stay in the cache, and a memory-mapped matrix
 # is never in memory as a whole.
-_BLOCK_ROWS = 16384
-# Bound on the rounding of |a|^2 - 2ab + |b|^2 in float32, as a share of |a|^2 + |b|^2. Whatever
-# lies this close to a border is compared again in float64.
-_ROUNDING = 4e-5
+_BLOCK_ROWS = 16_384
+_EXACT_ROWS = 1024
+# Squares below this are not all of a number in float32 any more.
+_UNDERFLOW = 1e-29
 
 
 class FaceIndex:
     """Searches a matrix of vectors by Euclidean distance; shared by threads.
 
-    Nothing is built but the rows' lengths, so that a changed collection is searched at once.
+    Rows of NaN match nothing, and a row may become NaN at any time.
     """
 
-    def __init__(self, vectors: Floats) -> None:
+    def __init__(self, vectors: Floats, previous: FaceIndex | None = None) -> None:
         """Take the vectors as they are, without a copy.
 
         Args:
             vectors: Shape (n, d), float32; may be a ``np.memmap``.
+            previous: An index of the first rows of the same matrix: same numbers, but for rows
+                that have become NaN. What was made for it is used again.
 
         """
         if vectors.ndim != 2 or vectors.dtype != np.float32:
@@ -35,14 +51,27 @@ class FaceIndex:
                 f"an index needs float32 vectors of shape (n, d), "
                 f"got {vectors.dtype} {vectors.shape}"
             )
-        self._vectors = vectors
-        self._squares = np.empty(len(vectors), dtype=np.float32)
-        for start in range(0, len(vectors), _BLOCK_ROWS):
-            block = vectors[start : start + _BLOCK_ROWS]
-            self._squares[start : start + len(block)] = np.einsum("ij,ij->i", block, block)
+        if previous is not None and len(previous) and not _continues(vectors, previous.vectors):
+            raise ValueError(
+                f"an index of {previous.vectors.shape} has other rows than {vectors.shape}"
+            )
+        self.vectors: Floats = vectors
+        self.codes: CodeBook | None = None  # of many rows
+        self._coded = self._make_codes(previous.codes if previous is not None else None)
+        # The rows' lengths, for the search in float32.
+        self._squares = np.empty(0 if self._coded else len(vectors), dtype=np.float32)
+        with np.errstate(over="ignore", invalid="ignore"):
+            for start in range(0, len(self._squares), _BLOCK_ROWS):
+                block = vectors[start : start + _BLOCK_ROWS]
+                self._squares[start : start + len(block)] = np.einsum("ij,ij->i", block, block)
 
     def __len__(self) -> int:
-        return len(self._vectors)
+        return len(self.vectors)
+
+    @property
+    def size_bytes(self) -> int:
+        """Memory used beside the vectors; indexes made one from another share most of it."""
+        return (self.codes.size_bytes if self.codes else 0) + self._squares.nbytes
 
     def search(
         self, queries: Floats, *, limit: int, max_distance: float
@@ -50,47 +79,78 @@ class FaceIndex:
         """Return for each query the nearest rows as (row, distance), nearest first.
 
         Args:
-            queries: Shape (q, d), float32.
-            limit: At most so many rows for each query.
+            queries: Shape (q, d), float32. Many at once cost less than one by one.
+            limit: At most so many rows for each query; of equally near ones the lower rows.
             max_distance: Rows farther away are left out; infinity takes all.
 
         """
-        if queries.ndim != 2 or queries.shape[1] != self._vectors.shape[1]:
+        if queries.ndim != 2 or queries.shape[1] != self.vectors.shape[1]:
             raise ValueError(
-                f"queries need shape (q, {self._vectors.shape[1]}), got {queries.shape}"
+                f"queries need shape (q, {self.vectors.shape[1]}), got {queries.shape}"
             )
-        if limit < 1 or max_distance < 0:
-            return [[] for _ in queries]
-        candidates = self._candidates(queries.astype(np.float32, copy=False), limit, max_distance)
-        return [
-            self._rescored(query, rows, limit, max_distance)
-            for query, rows in zip(queries, candidates, strict=True)
-        ]
+        found: list[list[tuple[int, float]]] = [[] for _ in queries]
+        if limit < 1 or not max_distance >= 0 or not len(self.vectors):
+            return found
+        exact = queries.astype(np.float64)
+        largest = np.abs(exact).max(axis=1, initial=0)
+        coded = np.flatnonzero(largest <= LARGEST) if self._coded else np.empty(0, dtype=np.intp)
+        if self._coded and len(coded):
+            answers = self._coded.search(exact[coded], limit=limit, max_distance=max_distance)
+            for i, answer in zip(coded, answers, strict=True):
+                found[i] = answer
+        for i in np.setdiff1d(np.flatnonzero(~np.isnan(largest)), coded):
+            found[i] = self._compared(exact[i], limit, max_distance)
+        return found
+
+    def _make_codes(self, previous: CodeBook | None) -> QuantizedSearch | None:
+        if len(self.vectors) < _MIN_CODED_ROWS:
+            return None
+        try:
+            self.codes = CodeBook(self.vectors, previous)
+            return QuantizedSearch(self.codes, self._distances)
+        except NetworkError as error:
+            logger.warning("face search without codes: %s", error)
+            return None
+
+    def _compared(self, query: Doubles, limit: int, max_distance: float) -> list[tuple[int, float]]:
+        """Search in float32, and in float64 whatever lies close to a border."""
+        nearest = Nearest(limit=limit, max_distance=max_distance)
+        with np.errstate(over="ignore", invalid="ignore"):
+            single, square = query.astype(np.float32), float(query @ query)
+            for start in range(0, len(self.vectors), _BLOCK_ROWS):
+                block = self.vectors[start : start + _BLOCK_ROWS]
+                rows = start + self._candidates(block, start, single, square, nearest)
+                nearest.add(rows, self._distances(rows, query))
+        return nearest.listed()
 
     def _candidates(
-        self, queries: Floats, limit: int, max_distance: float
-    ) -> list[NDArray[np.intp]]:
-        """Return for each query rows among which the nearest are, rounding allowed for."""
-        found: list[list[NDArray[np.intp]]] = [[] for _ in queries]
-        query_squares = np.einsum("ij,ij->i", queries, queries)
-        for start in range(0, len(self._vectors), _BLOCK_ROWS):
-            squares = self._squares[start : start + _BLOCK_ROWS]
-            products = queries @ self._vectors[start : start + _BLOCK_ROWS].T
-            distances = squares - 2 * products + query_squares[:, None]
-            # Rows of NaN (deleted faces) match nothing and must not hide the others.
-            longest = float(np.fmax.reduce(squares))
-            for own, row, square in zip(found, distances, query_squares, strict=True):
-                slack = _ROUNDING * (longest + float(square))
-                border = max_distance**2
-                if len(row) > limit:
-                    border = min(border, float(np.partition(row, limit - 1)[limit - 1]))
-                own.append(start + np.flatnonzero(row <= border + slack))
-        return [np.concatenate([np.empty(0, dtype=np.intp), *own]) for own in found]
+        self, block: Floats, start: int, query: Floats, square: float, nearest: Nearest
+    ) -> Rows:
+        squares = self._squares[start : start + len(block)]
+        longest = float(np.fmax.reduce(squares, initial=square))
+        if len(squares) < len(block) or not longest <= LARGEST**2:
+            return np.arange(len(block))  # float32 is too small for these
+        distances = squares - 2 * (block @ query) + np.float32(square)
+        # Sums of d products lose less than d / 2^24 of the lengths' product.
+        slack = (len(query) + 64) * 2.0**-22 * longest + _UNDERFLOW
+        border = nearest.border
+        if len(distances) > nearest.wanted:
+            # Rows of NaN are last, and hide none.
+            kth = float(np.partition(distances, nearest.wanted - 1)[nearest.wanted - 1])
+            border = min(border, kth + slack) if kth == kth else border
+        return np.flatnonzero(distances <= border + slack)
 
-    def _rescored(
-        self, query: Floats, rows: NDArray[np.intp], limit: int, max_distance: float
-    ) -> list[tuple[int, float]]:
-        differences = self._vectors[rows].astype(np.float64) - query.astype(np.float64)
-        distances = np.sqrt(np.einsum("ij,ij->i", differences, differences))
-        order = np.lexsort((rows, distances))[:limit]
-        return [(int(rows[i]), float(distances[i])) for i in order if distances[i] <= max_distance]
+    def _distances(self, rows: Rows, query: Doubles) -> Doubles:
+        """Return the exact distances of rows to a vector."""
+        distances = np.empty(len(rows))
+        with np.errstate(over="ignore", invalid="ignore"):
+            for start in range(0, len(rows), _EXACT_ROWS):
+                chosen = rows[start : start + _EXACT_ROWS]
+                differences = self.vectors[chosen].astype(np.float64) - query
+                squares = np.einsum("ij,ij->i", differences, differences)
+                distances[start : start + len(chosen)] = np.sqrt(squares)
+        return distances
+
+
+def _continues(vectors: Floats, earlier: NDArray[np.float32]) -> bool:
+    return vectors.shape[1] == earlier.shape[1] and len(vectors) >= len(earlier)

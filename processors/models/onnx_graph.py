@@ -19,7 +19,7 @@ OPSET = 13
 
 _VARINT, _BYTES, _FLOAT32 = 0, 2, 5
 # TensorProto.DataType
-ELEMENT_TYPES = {"float32": 1, "uint8": 2, "int64": 7}
+ELEMENT_TYPES = {"float32": 1, "uint8": 2, "int8": 3, "int64": 7}
 # AttributeProto.AttributeType
 _ATTRIBUTE_FLOAT, _ATTRIBUTE_INT, _ATTRIBUTE_STRING, _ATTRIBUTE_INTS = 1, 2, 3, 7
 
