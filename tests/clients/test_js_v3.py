@@ -64,6 +64,13 @@ def test_collection_holds_the_indexed_face(story: Steps) -> None:
     assert abs(seen["createdMs"] / 1000 - time.time()) < 300
 
 
+def test_users_and_pictures_are_answered(story: Steps) -> None:
+    """A user made of one face is found by a picture; two pictures of it are compared."""
+    seen = story["users"]
+    assert (seen["associated"], seen["userId"], seen["userStatus"]) == ([True], "mae", "ACTIVE")
+    assert (seen["compared"], seen["detected"]) == ([True], 1)
+
+
 def test_answers_carry_what_was_asked_for(story: Steps) -> None:
     """DescribeStreamProcessor gives the float back, ListTagsForResource the letter ö."""
     seen = story["running"]
@@ -75,6 +82,7 @@ def test_answers_carry_what_was_asked_for(story: Steps) -> None:
     ("step", "field", "name"),
     [
         ("collection", "alreadyExists", "ResourceAlreadyExistsException"),
+        ("users", "conflict", "ConflictException"),
         ("running", "busy", "ResourceInUseException"),
         ("running", "streamInUse", "ResourceInUseException"),
         ("deleted", "gone", "ResourceNotFoundException"),

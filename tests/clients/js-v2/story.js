@@ -187,7 +187,8 @@ async function signatures() {
   stubborn.config.systemClockOffset = 600_000;
   const early = await failure(stubborn.listCollections());
   const accessKeyId = process.env.AWS_ACCESS_KEY_ID;
-  const stranger = new Rekognition({ ...here, credentials: { accessKeyId, secretAccessKey: "wrong" } });
+  const credentials = { accessKeyId, secretAccessKey: "wrong" };
+  const stranger = new Rekognition({ ...here, credentials });
   const refused = await failure(stranger.listCollections());
   step("signatures", {
     collections: mended.CollectionIds,

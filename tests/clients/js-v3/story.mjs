@@ -113,6 +113,33 @@ async function collection() {
   return face.Face.FaceId;
 }
 
+async function users(faceId) {
+  const user = { CollectionId: name, UserId: "mae" };
+  await rekognition.send(new rek.CreateUserCommand(user));
+  const conflict = await failure(rekognition.send(new rek.CreateUserCommand(user)));
+  assert.ok(conflict instanceof rek.ConflictException);
+  const associated = await rekognition.send(
+    new rek.AssociateFacesCommand({ ...user, FaceIds: [faceId] }),
+  );
+  const found = await rekognition.send(
+    new rek.SearchUsersByImageCommand({ CollectionId: name, Image: { Bytes: photo } }),
+  );
+  const compared = await rekognition.send(
+    new rek.CompareFacesCommand({ SourceImage: { Bytes: photo }, TargetImage: { Bytes: photo } }),
+  );
+  const detected = await rekognition.send(new rek.DetectFacesCommand({ Image: { Bytes: photo } }));
+  await rekognition.send(new rek.DisassociateFacesCommand({ ...user, FaceIds: [faceId] }));
+  await rekognition.send(new rek.DeleteUserCommand(user));
+  step("users", {
+    associated: associated.AssociatedFaces.map((face) => face.FaceId === faceId),
+    userStatus: found.UserMatches[0].User.UserStatus,
+    userId: found.UserMatches[0].User.UserId,
+    compared: compared.FaceMatches.map((match) => match.Similarity > 99),
+    detected: detected.FaceDetails.length,
+    conflict: shown(conflict),
+  });
+}
+
 async function processor() {
   const { StreamARN } = await video.send(
     new kv.CreateStreamCommand({ StreamName: name, DataRetentionInHours: 1 }),
@@ -234,7 +261,11 @@ async function signatures() {
   const refused = await failure(stranger.send(new rek.ListCollectionsCommand({})));
 
   // A presigned request, made by the client's own signer: the signature is in the query.
-  const signer = await video.config.signer({ name: "sigv4", signingName: "kinesisvideo", signingRegion: "us-east-1" });
+  const signer = await video.config.signer({
+    name: "sigv4",
+    signingName: "kinesisvideo",
+    signingRegion: "us-east-1",
+  });
   const { protocol, hostname, port } = new URL(AWS_ENDPOINT_URL);
   const url = await signer.presign(
     {
@@ -264,6 +295,7 @@ async function signatures() {
 }
 
 const faceId = await collection();
+await users(faceId);
 const streamArn = await processor();
 await until("records", () => recordCount() >= EXPECTED_RECORDS);
 step("media", { live: await readMedia("live.mkv"), archived: await readArchive("archived.mkv") });
