@@ -1,4 +1,4 @@
-"""What one account sees of another's: nothing, on every streaming operation."""
+"""What one account sees of another's, nothing, and what a key may not do."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from botocore import xform_name
 
 from tests.support.daemon import Daemon, running_daemon
 
@@ -16,10 +17,18 @@ ACCOUNTS = ("000000000000", "111122223333")
 @pytest.fixture(scope="module")
 def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
     """A daemon with a key for each account."""
-    keys = [
+    keys: list[dict[str, object]] = [
         {"access_key_id": f"AKID{account}", "secret_access_key": account, "account_id": account}
         for account in ACCOUNTS
     ]
+    keys.append(
+        {
+            "access_key_id": "AKIDREADER",
+            "secret_access_key": "reader",
+            "account_id": ACCOUNTS[0],
+            "allow": ["rekognition:List*"],
+        }
+    )
     settings = {
         "STREAMD_AUTH__MODE": "sigv4",
         "STREAMD_AUTH__CREDENTIALS": json.dumps(keys),
@@ -66,3 +75,31 @@ def test_the_arns_of_another_account_lead_nowhere(daemon: Daemon) -> None:
             client.tag_resource(ResourceArn=foreign, Tags={"mine": "now"})
     tags = theirs.list_tags_for_resource(ResourceArn=arn.format(ACCOUNTS[1]))["Tags"]
     assert tags == {"secret": "yes"}
+
+
+ARN = "arn:aws:rekognition:us-east-1:000000000000:streamprocessor/door"
+DENIED: dict[str, tuple[str, dict[str, Any]]] = {
+    "DescribeStreamProcessor": (ARN, {"Name": "door"}),
+    "StartStreamProcessor": (ARN, {"Name": "door"}),
+    "StopStreamProcessor": (ARN, {"Name": "door"}),
+    "UpdateStreamProcessor": (ARN, {"Name": "door"}),
+    "DeleteStreamProcessor": (ARN, {"Name": "door"}),
+    "TagResource": (ARN, {"ResourceArn": ARN, "Tags": {"a": "1"}}),
+    "UntagResource": (ARN, {"ResourceArn": ARN, "TagKeys": ["a"]}),
+}
+
+
+@pytest.mark.parametrize("operation", DENIED)
+def test_a_key_that_may_not(daemon: Daemon, operation: str) -> None:
+    """AccessDenied names who, what and which, and comes before anything else is looked at."""
+    daemon.credentials = ("AKIDREADER", "reader")
+    client = daemon.client("rekognition")
+    arn, request = DENIED[operation]
+    with pytest.raises(client.exceptions.AccessDeniedException) as caught:
+        getattr(client, xform_name(operation))(**request)
+    assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] == 400
+    assert caught.value.response["Error"]["Message"] == (
+        f"User: arn:aws:iam::000000000000:user/AKIDREADER is not authorized to perform: "
+        f"rekognition:{operation} on resource: {arn}"
+    )
+    assert client.list_stream_processors()["StreamProcessors"] == []

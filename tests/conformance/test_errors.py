@@ -42,7 +42,7 @@ REACHED_HERE = {
     "ServiceQuotaExceededException",
 }
 REACHED_WITH_KEYS = {"AccessDeniedException"}
-"""Needs a key that may not do everything; the tests of accounts reach it."""
+"""Needs a key that may not do everything: ``test_accounts.py``."""
 NEVER_SENT = {"ProvisionedThroughputExceededException", "ThrottlingException"}
 """AWS protects what many accounts share; here the machine is the operator's own, and a client that
 asks more than it can answer waits."""
