@@ -41,15 +41,15 @@ def put_media(
     }
     if credentials is not None:
         headers = _signed(f"http://127.0.0.1:{port}/putMedia", headers, credentials)
-    # The server may answer and close before the end of the body.
-    with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-        connection.request(
-            "POST", "/putMedia", body=iter(body), headers=headers, encode_chunked=True
-        )
-    with connection.getresponse() as answer:
-        text = answer.read().decode()
-        assert answer.status == 200, text
-    connection.close()
+    with contextlib.closing(connection):
+        # The server may answer and close before the end of the body.
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            connection.request(
+                "POST", "/putMedia", body=iter(body), headers=headers, encode_chunked=True
+            )
+        with connection.getresponse() as answer:
+            text = answer.read().decode()
+            assert answer.status == 200, text
     return [json.loads(line) for line in text.splitlines() if line.strip()]
 
 
