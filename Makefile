@@ -14,7 +14,7 @@ DEMO_ARGS = $(if $(SOURCE),--source "$(SOURCE)") $(if $(FACE),--face "$(FACE)") 
             $(if $(OUTPUT),--output "$(OUTPUT)")
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format types imports unit bench clean
+.PHONY: help demo test lint format types imports unit bench bench-vectors fuzz soak clean
 
 help: ## Show what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 18
@@ -44,6 +44,17 @@ unit: $(VENV)/.test-ready ## Run the tests alone
 bench: $(VENV)/.bench-ready ## Measure streamd beside a plain loop, a pipe and the floor
 	@$(BIN)/python -m tests.bench $(BENCH_ARGS)
 
+bench-vectors: $(VENV)/.bench-ready ## Measure face search at 10 thousand to 1 million faces
+	@$(BIN)/python -m tests.bench.vectors $(BENCH_ARGS)
+
+SECONDS ?= 60
+fuzz: $(VENV)/.fuzz-ready ## Fuzz the parsers, SECONDS=60 each, or one: TARGET=mkv
+	@$(BIN)/python -m tests.fuzz --seconds $(SECONDS) $(if $(TARGET),--target $(TARGET))
+
+MINUTES ?= 5
+soak: $(VENV)/.test-ready ## Run a mixed load with faults for MINUTES=5 and keep the books
+	@$(BIN)/python -m tests.soak --minutes $(MINUTES)
+
 clean: ## Remove the environment and what checks left behind
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
@@ -63,6 +74,11 @@ $(VENV)/.demo-ready: pyproject.toml | $(BIN)/python
 $(VENV)/.test-ready: pyproject.toml | $(BIN)/python
 	@echo "== installing streamd and its test tools (about 600 MB the first time)"
 	@$(PIP) install --editable '.[faces,demo,postgres,test]'
+	@touch $@
+
+$(VENV)/.fuzz-ready: pyproject.toml | $(BIN)/python
+	@echo "== installing streamd and the fuzzer"
+	@$(PIP) install --editable '.[faces,demo,test,fuzz]'
 	@touch $@
 
 $(VENV)/.bench-ready: pyproject.toml | $(BIN)/python
