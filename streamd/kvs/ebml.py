@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import struct
 from collections.abc import Iterator
 from typing import Final
@@ -198,7 +199,10 @@ def float_value(payload: memoryview) -> float:
         raise MkvError(f"a float of {len(payload)} bytes, 0, 4 or 8 are allowed")
     if not payload:
         return 0.0
-    return float(struct.unpack(">f" if len(payload) == 4 else ">d", payload)[0])
+    value = float(struct.unpack(">f" if len(payload) == 4 else ">d", payload)[0])
+    if not math.isfinite(value):  # not equal to itself, so a copy would look like a change
+        raise MkvError(f"a float that is {value}")
+    return value
 
 
 def size_bytes(value: int, length: int = 0) -> bytes:

@@ -83,6 +83,12 @@ def test_values() -> None:
     assert float_value(memoryview(b"\x40\xe5\x88\x80\0\0\0\0")) == 44100.0
     assert float_value(memoryview(b"")) == 0.0
     assert text_value(memoryview(b"abc\0\0")) == "abc"
-    for read, bad in ((uint_value, bytes(9)), (float_value, bytes(3)), (text_value, b"\xff")):
+    for read, bad in (
+        (uint_value, bytes(9)),
+        (float_value, bytes(3)),
+        (float_value, b"\x7f\xc0\0\0"),
+        (float_value, b"\xff\xf0" + bytes(6)),
+        (text_value, b"\xff"),
+    ):
         with pytest.raises(MkvError):
             read(memoryview(bad))
