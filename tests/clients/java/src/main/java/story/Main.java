@@ -7,9 +7,9 @@ import java.nio.file.Path;
  * The whole story with AWS's Java clients, in one run of the JVM.
  *
  * <p>Keys, region and endpoint come from AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION and
- * AWS_ENDPOINT_URL. PHOTO is a JPEG with one face, ABSOLUTE and RELATIVE are Matroska files whose
- * clusters count from 1970 and from their start (RELATIVE_FRAGMENTS of them in the second), RECORDS the file of the local Kinesis output,
- * MEDIA_DIR where media read from the daemon are left for the test.
+ * AWS_ENDPOINT_URL. PHOTO is a JPEG with one face. ABSOLUTE and RELATIVE are Matroska files whose
+ * clusters count from 1970 and from their start, RELATIVE_FRAGMENTS of them in the second. RECORDS
+ * is the file of the local Kinesis output, MEDIA_DIR where media read from the daemon are left.
  */
 public final class Main {
   private Main() {}
