@@ -23,7 +23,8 @@ from streamd.protocol.identity import Identity
 __all__ = ["auditing", "record"]
 
 logger = logging.getLogger("streamd.audit")
-_OWN = logging.getLogger(__name__ + ".file")
+# No child of the one above: what it says must not come back as an audit line.
+_TROUBLE = logging.getLogger("streamd.audit_file")
 
 _FIELDS = ("result", "resources", "account", "access_key_id", "peer", "request_id")
 
@@ -146,7 +147,7 @@ class _AuditFile(logging.handlers.WatchedFileHandler):
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  # logging's name
         """Say in the log that lines are lost, and which."""
         # The line itself goes where somebody may still find it.
-        _OWN.error(
+        _TROUBLE.error(
             "audit line not written: %s",
             self.format(record),
             exc_info=not self._is_failing,
