@@ -20,7 +20,7 @@ from aiohttp import web
 from aiohttp.typedefs import Middleware
 from prometheus_client import CollectorRegistry
 
-from streamd import __version__
+from streamd import __version__, descriptors
 from streamd import metrics as metrics_module
 from streamd.api.images import ObjectReader
 from streamd.api.server import RekognitionApi
@@ -69,6 +69,7 @@ def run(settings: Settings) -> int:
 
     """
     sys.setswitchinterval(SWITCH_INTERVAL_SECONDS)
+    descriptors.take_all()
     return asyncio.run(Daemon(settings).serve())
 
 

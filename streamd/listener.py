@@ -14,6 +14,7 @@ from typing import Any, cast
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
 
+from streamd import descriptors
 from streamd.config import ServerSettings
 from streamd.errors import ConfigError
 from streamd.watch import watching
@@ -70,8 +71,9 @@ class _Port:
         now = asyncio.get_running_loop().time()
         if now >= self._told_at + 60:
             logger.warning(
-                "connections refused: server.max_connections are open",
-                extra={"count": self._refused},
+                "connections refused: server.max_connections, or what the limit of open files "
+                "leaves for them, are open",
+                extra={"count": self._refused, "open": self.open_connections},
             )
             self._told_at, self._refused = now, 0
 
@@ -89,7 +91,8 @@ class _Connection(web.RequestHandler):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take the connection, or say that there are too many."""
-        if self._port.open_connections >= self._port.max_connections:
+        allowed = min(self._port.max_connections, descriptors.connections_allowed())
+        if self._port.open_connections >= allowed:
             self._port.note_refused()
             self._refuse(cast(asyncio.Transport, transport))
             return

@@ -249,7 +249,8 @@ class SessionRunner:
             start=self._session.start,
             after_fragment=chain.progress.last_fragment_number,
             started_at=self._session.created_at,
-            resumed=self._session.epoch > 1,
+            # Opened before, by another process or by this one before a shortage.
+            resumed=self._session.epoch > 1 or self._opened,
         )
         backoff = Backoff(base_seconds=0.2, cap_seconds=5.0)
         due = _Due(self._parts.settings.analysis.fps)

@@ -20,6 +20,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import sqlite3
 import threading
 import time
 from collections.abc import Iterator
@@ -47,6 +48,7 @@ POOL_SIZE = 8
 _BEGIN = "streamd_begin"
 # A broken assumption stays what it is, unlike a database that is away, full or damaged.
 _OUR_MISTAKES = (sa.exc.IntegrityError, sa.exc.ProgrammingError, sa.exc.DataError)
+_DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 _MIGRATION_LOCK = "streamd migration"
 # julianday() has milliseconds; SQLite 3.42's unixepoch('subsec') is not everywhere yet.
 _SQLITE_NOW = sa.literal_column("((julianday('now') - 2440587.5) * 86400.0)", sa.Double)
@@ -264,4 +266,9 @@ def _mapped_errors() -> Iterator[None]:
         raise
     except (sa.exc.DBAPIError, sa.exc.TimeoutError) as error:
         reason = getattr(error, "orig", None) or type(error).__name__
+        if isinstance(reason, sqlite3.DatabaseError) and reason.sqlite_errorcode in _DAMAGED:
+            raise StoreUnavailableError(
+                f"the store is damaged ({reason}): stop streamd, then bring a copy of the file "
+                "back, or move it away to begin with nothing"
+            ) from error
         raise StoreUnavailableError(f"the store does not answer: {reason}") from error

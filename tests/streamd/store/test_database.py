@@ -96,10 +96,10 @@ def test_newer_database_is_refused(url: str) -> None:
 
 
 def test_damaged_file_is_unavailable(tmp_path: Path) -> None:
-    """A file that is no database is the store's error, not the library's."""
+    """A file that is no database is the store's error, which says what to do."""
     (tmp_path / "store.sqlite").write_bytes(b"garbage" * 1000)
     store = Store(f"sqlite:///{tmp_path / 'store.sqlite'}", clock=ManualClock())
-    with pytest.raises(StoreUnavailableError):
+    with pytest.raises(StoreUnavailableError, match=r"the store is damaged .* bring a copy"):
         store.ping()
     store.close()
 

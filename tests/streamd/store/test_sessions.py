@@ -106,6 +106,20 @@ def test_expired_lease_is_claimed_with_the_next_epoch(store: Store, clock: Manua
     assert store.renew_sessions("worker-1", {session_id: 1}, lease_seconds=LEASE) == {}
 
 
+def test_clock_that_was_set_back_frees_leases_of_the_future(
+    store: Store, clock: ManualClock
+) -> None:
+    """A machine that boots with a wrong clock does not wait for hours; a small step is nothing."""
+    create_processor(store, "a")
+    store.start_session(ACCOUNT, "a", StartRequest(), limit=1)
+    store.claim_sessions("one", limit=1, lease_seconds=5)
+    clock.advance(-20)
+    assert store.claim_sessions("two", limit=1, lease_seconds=5) == []
+    clock.advance(-3600)
+    (taken,) = store.claim_sessions("two", limit=1, lease_seconds=5)
+    assert taken.session.epoch == 2
+
+
 def test_late_renewal_is_fine_while_nobody_else_claimed(store: Store, clock: ManualClock) -> None:
     """An expired lease that nobody took is the holder's again."""
     session_id = start(store, "door")
