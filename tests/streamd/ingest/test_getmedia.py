@@ -245,3 +245,33 @@ async def test_strange_data_endpoint(
 def test_stream_address(stream: str, address: dict[str, str]) -> None:
     """Only an ARN with the creation time is sent as an ARN."""
     assert stream_address(stream) == address
+
+
+async def test_the_embedded_endpoint_is_told_the_account(
+    service: tuple[FakeService, str], session: aiohttp.ClientSession
+) -> None:
+    """In a signed header, with both calls; streams of one name in two accounts are two."""
+    fake, url = service
+
+    async def key() -> ReadOnlyCredentials:
+        return ReadOnlyCredentials("AKIATEST", "secret", None, None)
+
+    client = KinesisVideoClient(
+        session=session,
+        region="us-east-1",
+        endpoint_url=url,
+        credentials=key,
+        account_header="x-streamd-account",
+    )
+    for account_id in ("111111111111", "222222222222"):
+        selector = {"StartSelectorType": "NOW"}
+        async with client.get_media("cam", selector, account_id=account_id) as media:
+            assert b"".join([chunk async for chunk in media.chunks()]) == b"onetwo"
+    assert [(path, headers["x-streamd-account"]) for path, _, headers in fake.asked] == [
+        ("/getDataEndpoint", "111111111111"),
+        ("/getMedia", "111111111111"),
+        ("/getDataEndpoint", "222222222222"),
+        ("/getMedia", "222222222222"),
+    ]
+    for _, _, headers in fake.asked:
+        assert "x-streamd-account" in headers["Authorization"].partition("SignedHeaders=")[2]

@@ -9,24 +9,35 @@ from typing import Any
 import aiohttp
 import pytest
 from aiohttp import web
-from aiohttp.test_utils import TestServer
+from aiohttp.test_utils import BaseTestServer, TestServer
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 from yarl import URL
 
 from streamd.clock import SystemClock
-from streamd.protocol.identity import KeyRing
-from streamd.protocol.sigv4 import IDENTITY, Verifier, auth_middleware
+from streamd.protocol.identity import AccessKey, Identity, KeyRing
+from streamd.protocol.sigv4 import IDENTITY, REQUEST_SECONDS, Verifier, auth_middleware
 
 KEY_ID, SECRET, REGION = "AKIDEXAMPLE", "secret", "us-east-1"
 
 Open = Callable[..., Awaitable[TestServer]]
 
 
+OWN_KEY = AccessKey(
+    access_key_id="STREAMDOWN", secret=SECRET, account_id="000000000000", acts_for_others=True
+)
+THEIR_KEY = AccessKey(access_key_id=KEY_ID, secret=SECRET, account_id="222222222222")
+
+
 def _who(request: web.Request) -> str | None:
     identity = request.get(IDENTITY)
     return identity.access_key_id if identity else None
+
+
+async def account(request: web.Request) -> web.Response:
+    identity = request[IDENTITY]
+    return web.json_response({"account": identity.account_id, "own": identity.is_internal})
 
 
 async def echo(request: web.Request) -> web.Response:
@@ -71,7 +82,7 @@ def sign(url: str, body: bytes, *, service: str, method: str = "POST") -> dict[s
 
 
 async def post(
-    server: TestServer, path: str, body: Any, headers: dict[str, str]
+    server: BaseTestServer, path: str, body: Any, headers: dict[str, str]
 ) -> tuple[int, Any, Any]:
     url = URL(str(server.make_url(path)), encoded=True)
     async with (
@@ -172,3 +183,94 @@ async def test_a_body_over_the_limit_is_refused(open_server: Open) -> None:
     headers = sign(str(server.make_url("/")), body, service="rekognition")
     status, answer, _ = await post(server, "/", body, headers)
     assert (status, answer["__type"]) == (413, "RequestEntityTooLargeException")
+
+
+async def _account_of(
+    *, key_id: str, header: str | None, signs_header: bool = True, anonymous: bool = False
+) -> tuple[int, Any]:
+    """Return the answer to a call with this key that says it acts for an account."""
+    verifier = Verifier(KeyRing([OWN_KEY, THEIR_KEY]), region=REGION, clock=SystemClock())
+    unsigned = Identity(account_id="000000000000") if anonymous else None
+    app = web.Application(middlewares=[auth_middleware(verifier, anonymous=unsigned)])
+    app.router.add_post("/createStream", account)
+    async with TestServer(app) as server:
+        url = str(server.make_url("/createStream"))
+        named = {} if header is None else {"X-Streamd-Account": header}
+        request = AWSRequest(
+            method="POST", url=url, data=b"{}", headers=named if signs_header else {}
+        )
+        if key_id:
+            SigV4Auth(Credentials(key_id, SECRET), "kinesisvideo", REGION).add_auth(request)
+        headers = {**dict(request.headers.items()), **named}
+        status, answer, _ = await post(server, "/createStream", b"{}", headers)
+        return status, answer
+
+
+@pytest.mark.parametrize(
+    ("key_id", "header", "signs_header", "account_id"),
+    [
+        (KEY_ID, None, True, "222222222222"),
+        (KEY_ID, "333333333333", True, "222222222222"),
+        ("STREAMDOWN", None, True, "000000000000"),
+        ("STREAMDOWN", "333333333333", True, "333333333333"),
+        ("STREAMDOWN", "333333333333", False, "000000000000"),
+    ],
+)
+async def test_only_the_daemons_own_key_acts_for_others(
+    key_id: str, header: str | None, signs_header: bool, account_id: str
+) -> None:
+    """Every other key is its own account, whatever a header says; so is an unsigned header."""
+    status, answer = await _account_of(key_id=key_id, header=header, signs_header=signs_header)
+    assert status == 200
+    assert answer == {"account": account_id, "own": key_id == "STREAMDOWN"}
+
+
+async def test_an_account_must_be_one() -> None:
+    """Twelve digits."""
+    status, answer = await _account_of(key_id="STREAMDOWN", header="3" * 13)
+    assert (status, answer["Message"]) == (400, "x-streamd-account is no account id.")
+
+
+async def test_unsigned_requests_act_for_nobody_else() -> None:
+    """Where signatures are not asked for, the header still needs the daemon's own."""
+    status, answer = await _account_of(key_id="", header=None, anonymous=True)
+    assert (status, answer["account"]) == (200, "000000000000")
+    status, answer = await _account_of(key_id="", header="333333333333", anonymous=True)
+    assert (status, answer) == (400, {"Message": "Missing Authentication Token"})
+    status, answer = await _account_of(key_id="STREAMDOWN", header="333333333333", anonymous=True)
+    assert (status, answer["account"]) == (200, "333333333333")
+
+
+async def test_a_body_is_waited_for_as_long_as_the_settings_say() -> None:
+    """Then the answer is 408."""
+    verifier = Verifier(KeyRing.of({KEY_ID: SECRET}), region=REGION, clock=SystemClock())
+    app = web.Application(middlewares=[auth_middleware(verifier)])
+    app[REQUEST_SECONDS] = 0.05
+    app.router.add_post("/", echo)
+    never = asyncio.Event()
+
+    async def stuck() -> AsyncIterator[bytes]:
+        yield b"{"
+        await never.wait()
+
+    async with TestServer(app) as server:
+        headers = sign(str(server.make_url("/")), b"{}", service="rekognition")
+        status, answer, _ = await post(server, "/", stuck(), headers)
+    assert (status, answer["__type"]) == (408, "RequestTimeoutException")
+
+
+async def test_a_secret_that_changes_under_its_key_id_counts_at_once() -> None:
+    """What was derived from the old secret is not used any more."""
+    ring = KeyRing.of({KEY_ID: SECRET})
+    verifier = Verifier(ring, region=REGION, clock=SystemClock())
+    app = web.Application(middlewares=[auth_middleware(verifier)])
+    app.router.add_post("/", echo)
+    async with TestServer(app) as server:
+        headers = sign(str(server.make_url("/")), b"{}", service="rekognition")
+        assert (await post(server, "/", b"{}", headers))[0] == 200
+        ring.replace(KeyRing.of({KEY_ID: "another"}))
+        _, answer, _ = await post(server, "/", b"{}", headers)
+        assert answer["__type"] == "InvalidSignatureException"
+        ring.replace([])
+        _, answer, _ = await post(server, "/", b"{}", headers)
+        assert answer["__type"] == "UnrecognizedClientException"

@@ -193,3 +193,15 @@ async def test_unusable_names_fail_the_check(sink: LocalSink, target: str, messa
     """A name that could leave the directory is told as missing."""
     with pytest.raises(SinkGoneError, match=message):
         await sink.check(target)
+
+
+async def test_another_account_has_a_directory_of_its_own(sink: LocalSink, tmp_path: Path) -> None:
+    """Whatever account its ARNs name, nothing of it gets among ours."""
+    await sink.deliver([record(1), picture("a.jpg", b"ours")])
+    await sink.of_account("222222222222").deliver([record(2), picture("a.jpg", b"theirs")])
+    assert files_in(tmp_path) == {
+        "kinesis/faces.jsonl": b'{"n":1}\n',
+        "s3/my-bucket/a.jpg": b"ours",
+        "accounts/222222222222/kinesis/faces.jsonl": b'{"n":2}\n',
+        "accounts/222222222222/s3/my-bucket/a.jpg": b"theirs",
+    }

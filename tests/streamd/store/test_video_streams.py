@@ -125,3 +125,16 @@ def test_delete_checks_the_version_if_given(store: Store) -> None:
     assert store.delete_video_stream(ACCOUNT, arn=arn_of("cam")) == created
     with pytest.raises(NotFoundError):
         store.delete_video_stream(ACCOUNT, name="cam")
+
+
+def test_streams_of_all_accounts_are_listed_page_by_page(store: Store) -> None:
+    """For the archive, which keeps the video of all of them."""
+    arns = []
+    for account_id in ("111111111111", "222222222222", ACCOUNT):
+        arn = f"arn:aws:kinesisvideo:us-east-1:{account_id}:stream/cam/1700000000000"
+        store.create_video_stream(account_id=account_id, name="cam", arn=arn, tags={}, limit=10)
+        arns.append(arn)
+    found: list[str] = []
+    while page := store.all_video_streams(after=found[-1] if found else None, limit=2):
+        found += [stream.arn for stream in page]
+    assert found == sorted(arns)
