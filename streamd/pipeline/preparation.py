@@ -79,7 +79,7 @@ async def prepare(
     sinks = parts.sinks
     if processor.account_id != parts.settings.aws.account_id:
         sinks = sinks.of_account(processor.account_id)
-    await _check_targets(processor, sinks)
+    await _check_targets(processor, sinks, resumed=session.epoch > 1)
     # Opening the outbox takes it from whoever has it. All this took a while: by now that may be
     # the session of a stream processor that was made anew under this name.
     await parts.run_blocking(parts.store.check_held, session.session_id, session.epoch)
@@ -190,12 +190,15 @@ async def _label_detection(
     return analysis, f"Label pack {analyzer.name}: {'; '.join(notes)}" if notes else None
 
 
-async def _check_targets(processor: StreamProcessor, sinks: SinkRouter) -> None:
+async def _check_targets(processor: StreamProcessor, sinks: SinkRouter, *, resumed: bool) -> None:
     for kind, target in targets_of(processor):
         try:
             await sinks.check(kind, target)
         except SinkGoneError as error:
-            raise SessionFailedError(str(error)) from error
+            if not resumed:
+                raise SessionFailedError(str(error)) from error
+            # It has begun, so its end is to be told: delivery finds the same and ends it.
+            logger.warning("output %s is gone: %s", target, error)
         except SinkUnavailableError as error:
             # Away, not missing: results wait in the outbox.
             logger.warning("output %s cannot be checked now: %s", target, error)
