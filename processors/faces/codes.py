@@ -25,7 +25,7 @@ Floats = NDArray[np.float32]
 BLOCK_ROWS = 16_384
 """Rows of a block, a multiple of GROUP_ROWS."""
 LARGEST = 1e15
-"""Vectors with larger numbers are wild."""
+"""Longer vectors are wild."""
 SMALLEST_SCALE = 1e-15
 """Steps are not smaller, so that products of two stay within float32."""
 

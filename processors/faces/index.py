@@ -106,11 +106,13 @@ class FaceIndex:
         if len(self.vectors) < _MIN_CODED_ROWS:
             return None
         try:
-            self.codes = CodeBook(self.vectors, previous)
-            return QuantizedSearch(self.codes, self._distances)
+            codes = CodeBook(self.vectors, previous)
+            search = QuantizedSearch(codes, self._distances)
         except NetworkError as error:
             logger.warning("face search without codes: %s", error)
             return None
+        self.codes = codes
+        return search
 
     def _compared(self, query: Doubles, limit: int, max_distance: float) -> list[tuple[int, float]]:
         """Search in float32, and in float64 whatever lies close to a border."""

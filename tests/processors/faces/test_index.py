@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from processors.errors import NetworkError
 from processors.faces import index as index_module
 from processors.faces.index import FaceIndex
 
@@ -128,3 +129,59 @@ def test_rows_of_nan_hide_nothing() -> None:
         [(0, 0.0), (2, 0.5)]
     ]
     assert FaceIndex(vectors[1:2]).search(vectors[:1], limit=3, max_distance=1.0) == [[]]
+
+
+def test_huge_and_tiny_numbers() -> None:
+    """What float32 cannot square is compared in float64."""
+    vectors = np.array([[3e38, 0], [3e38, 1e32], [2e-30, 0], [3e-30, 0]], dtype=np.float32)
+    index = FaceIndex(vectors)
+    assert [row for row, _ in index.search(vectors[1:2], limit=1, max_distance=np.inf)[0]] == [1]
+    assert [row for row, _ in index.search(vectors[3:], limit=1, max_distance=1.0)[0]] == [3]
+    assert [row for row, _ in index.search(_query(0, 0), limit=1, max_distance=1e-31)[0]] == []
+    assert index.search(_query(np.nan, 0), limit=1, max_distance=np.inf) == [[]]
+
+
+def test_an_index_grows_from_few_rows_to_many() -> None:
+    """The first rows may have had no codes; what is found does not change."""
+    vectors = np.random.default_rng(0).standard_normal((9000, 8), dtype=np.float32)
+    few = FaceIndex(vectors[:4000])
+    more = FaceIndex(vectors[:5000], few)
+    most = FaceIndex(vectors, more)
+    assert (few.codes, few.size_bytes) == (None, 16_000)
+    assert more.codes is not None
+    assert more.size_bytes > 5000 * 128
+    assert most.codes is not None
+    assert (most.codes.centre == more.codes.centre).all()
+    for index in (few, more, most):
+        found = index.search(vectors[3990:3991], limit=1, max_distance=0.0)
+        assert found == [[(3990, 0.0)]]
+    assert most.search(vectors[8999:], limit=1, max_distance=0.0) == [[(8999, 0.0)]]
+
+
+@pytest.mark.parametrize("shape", [(3, 2), (9, 3)])
+def test_other_rows_are_not_continued(shape: tuple[int, int]) -> None:
+    """A matrix with fewer rows or other columns cannot use what was made before."""
+    with pytest.raises(ValueError, match=r"an index of \(4, 2\) has other rows"):
+        FaceIndex(np.zeros(shape, dtype=np.float32), FaceIndex(ROWS))
+
+
+def test_an_empty_index_is_continued_by_any() -> None:
+    """An empty collection does not know the size of its vectors yet."""
+    empty = FaceIndex(np.empty((0, 0), dtype=np.float32))
+    assert len(FaceIndex(ROWS, empty)) == 4
+
+
+def test_without_exact_products_it_compares_floats(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A machine that cannot multiply bytes searches as before, and says so."""
+
+    def refused(*_: object) -> None:
+        raise NetworkError("products of bytes are not exact on this machine")
+
+    monkeypatch.setattr(index_module, "QuantizedSearch", refused)
+    vectors = np.random.default_rng(0).standard_normal((5000, 8), dtype=np.float32)
+    index = FaceIndex(vectors)
+    assert index.search(vectors[9:10], limit=1, max_distance=0.1) == [[(9, 0.0)]]
+    assert "products of bytes are not exact" in caplog.text
+    assert FaceIndex(vectors, index).search(vectors[:1], limit=1, max_distance=0.1)
