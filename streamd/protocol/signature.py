@@ -13,6 +13,10 @@ Rules found with real producers and SDKs:
   tried once more with the port removed.
 - PutMedia's body is endless, so it is not hashed: C producers sign the hash of an empty
   body, Java producers a marker in ``x-amz-content-sha256``. Nobody else may.
+
+A signature must be made for the daemon's own region (``aws.region``), as AWS's endpoints accept
+theirs alone: ARNs, which clients keep, are of that region too. It is valid for five minutes
+around its time, a presigned one for as long as it says and a week at most.
 """
 
 from __future__ import annotations

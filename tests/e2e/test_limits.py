@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import socket
 import ssl
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -204,3 +207,27 @@ def test_a_new_certificate_is_served_without_a_restart(
     wait_until(lambda: _shown_certificate(daemon) != before, what="the new certificate")
     assert _shown_certificate(daemon) == new_certificate.read_text()
     assert _serves(daemon)
+
+
+def test_an_open_door_is_warned_of(tmp_path: Path) -> None:
+    """Serving others without signatures takes the flag, and says what that means."""
+    command = [
+        *(sys.executable, "-m", "streamd", "serve", "--data-dir", str(tmp_path / "data")),
+        *("--listen", "0.0.0.0:0"),
+    ]
+    env = {k: v for k, v in os.environ.items() if not k.startswith("STREAMD_")}
+    refused = subprocess.run(
+        command, env=env, capture_output=True, text=True, check=False, timeout=30
+    )
+    assert refused.returncode != 0
+    assert "--insecure" in refused.stderr
+    with subprocess.Popen([*command, "--insecure"], env=env, stderr=subprocess.PIPE) as process:
+        assert process.stderr is not None
+        said = ""
+        while "serves on" not in said:
+            line = process.stderr.readline().decode()
+            assert line, said
+            said += line
+        process.terminate()
+        process.stderr.read()
+    assert "WARNING streamd.daemon: anyone who reaches 0.0.0.0:0 may do anything" in said
