@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,13 +18,30 @@ from streamd.store.vectors import CollectionSnapshot, CollectionVectors
 __all__ = ["CollectionSearch"]
 
 
+@dataclass(frozen=True)
+class _Held:
+    """An index and the snapshot whose rows it names."""
+
+    snapshot: CollectionSnapshot
+    index: FaceIndex
+
+
+@dataclass
+class _Entry:
+    """What is known of one collection."""
+
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    """Held by the one thread that builds."""
+    held: _Held | None = None
+
+
 class CollectionSearch:
-    """Exact search in collections; an index is built again only when the faces have changed."""
+    """Exact search in collections; when faces come, only they are added to the index."""
 
     def __init__(self, vectors: CollectionVectors) -> None:
         self._vectors = vectors
         self._lock = threading.Lock()
-        self._indexes: dict[tuple[str, str], tuple[CollectionSnapshot, FaceIndex]] = {}
+        self._entries: dict[tuple[str, str], _Entry] = {}
 
     def search(
         self,
@@ -54,7 +72,8 @@ class CollectionSearch:
             NotFoundError: If the collection does not exist.
 
         """
-        snapshot, index = self._index(account_id, collection_id, fresh=fresh)
+        held = self._held(account_id, collection_id, fresh=fresh)
+        snapshot, index = held.snapshot, held.index
         if not len(index):
             # Without a face the matrix has no columns either.
             return [[] for _ in queries]
@@ -110,25 +129,44 @@ class CollectionSearch:
         """Forget the vectors of deleted collections, here and on disk; returns how many had some."""
         pruned = self._vectors.prune()
         with self._lock:
-            for key in [key for key in self._indexes if not self._vectors.holds(*key)]:
-                del self._indexes[key]
+            for key in [key for key in self._entries if not self._vectors.holds(*key)]:
+                del self._entries[key]
         return pruned
 
-    def _index(
-        self, account_id: str, collection_id: str, *, fresh: bool
-    ) -> tuple[CollectionSnapshot, FaceIndex]:
+    def _held(self, account_id: str, collection_id: str, *, fresh: bool) -> _Held:
         key = (account_id, collection_id)
         try:
             snapshot = self._vectors.snapshot(account_id, collection_id, fresh=fresh)
         except NotFoundError:
             # Deleted faces must not live on in memory.
             with self._lock:
-                self._indexes.pop(key, None)
+                self._entries.pop(key, None)
             raise
         with self._lock:
-            held = self._indexes.get(key)
-            if held is not None and held[0] is snapshot:
-                return held
-            built = (snapshot, FaceIndex(snapshot.vectors))
-            self._indexes[key] = built
-            return built
+            entry = self._entries.setdefault(key, _Entry())
+        held = entry.held
+        if held is not None and _serves(held.snapshot, snapshot):
+            return held
+        # While another thread builds, a search that need not see the latest goes on.
+        may_wait = fresh or held is None or held.snapshot.incarnation != snapshot.incarnation
+        if not entry.lock.acquire(blocking=may_wait):
+            assert held is not None
+            return held
+        try:
+            if entry.held is None or not _serves(entry.held.snapshot, snapshot):
+                entry.held = _built(snapshot, entry.held)
+            return entry.held
+        finally:
+            entry.lock.release()
+
+
+def _serves(held: CollectionSnapshot, wanted: CollectionSnapshot) -> bool:
+    return held is wanted or (
+        held.incarnation == wanted.incarnation and held.revision >= wanted.revision
+    )
+
+
+def _built(snapshot: CollectionSnapshot, held: _Held | None) -> _Held:
+    continued = held is not None and snapshot.continues(held.snapshot)
+    previous = held.index if held is not None and continued else None
+    return _Held(snapshot, FaceIndex(snapshot.vectors, previous))

@@ -37,9 +37,13 @@ FACES_AT_ONCE = 16_384
 class CollectionSnapshot:
     """The faces of a collection at one revision; the same object while nothing has changed."""
 
-    def __init__(self, *, incarnation: str, revision: int, mapped: MappedFaces) -> None:
+    def __init__(
+        self, *, incarnation: str, generation: str, revision: int, mapped: MappedFaces
+    ) -> None:
         self.incarnation = incarnation
         """Tells collections apart that had the same id one after the other."""
+        self.generation = generation
+        """Changes when faces move to other rows."""
         self.revision = revision
         self._mapped = mapped
 
@@ -54,6 +58,10 @@ class CollectionSnapshot:
     def face(self, row: int) -> Face | None:
         """Return the face of a row, ``None`` if it was deleted since."""
         return self._mapped.face(row)
+
+    def continues(self, earlier: CollectionSnapshot) -> bool:
+        """Say whether the rows of an earlier snapshot are the first rows of this one."""
+        return self.generation == earlier.generation and len(self.vectors) >= len(earlier.vectors)
 
 
 @dataclass
@@ -166,6 +174,7 @@ class CollectionVectors:
             manifest = self._catch_up(files, state)
             return CollectionSnapshot(
                 incarnation=state.incarnation,
+                generation=manifest.generation,
                 revision=manifest.revision,
                 mapped=files.map(manifest),
             )
