@@ -14,7 +14,7 @@ DEMO_ARGS = $(if $(SOURCE),--source "$(SOURCE)") $(if $(FACE),--face "$(FACE)") 
             $(if $(OUTPUT),--output "$(OUTPUT)")
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format types imports unit bench bench-vectors fuzz soak clean
+.PHONY: help demo test lint format types imports unit clients bench bench-vectors fuzz soak clean
 
 help: ## Show what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 18
@@ -38,8 +38,12 @@ types: $(VENV)/.test-ready ## Check types strictly
 imports: $(VENV)/.test-ready ## Check that imports go one way
 	$(BIN)/lint-imports
 
-unit: $(VENV)/.test-ready ## Run the tests alone
+unit: clients ## Run the tests alone
 	$(BIN)/pytest -n $(JOBS) --dist loadfile
+
+clients: $(VENV)/.test-ready ## Install the AWS SDKs for JavaScript and Java that the tests drive
+	@echo "== clients of other languages (their tests are skipped where one cannot be had)"
+	@$(BIN)/python -m tests.support.client_programs
 
 bench: $(VENV)/.bench-ready ## Measure streamd beside a plain loop, a pipe and the floor
 	@$(BIN)/python -m tests.bench $(BENCH_ARGS)
@@ -49,14 +53,14 @@ bench-vectors: $(VENV)/.bench-ready ## Measure face search at 10 thousand to 1 m
 
 SECONDS ?= 60
 fuzz: $(VENV)/.fuzz-ready ## Fuzz the parsers, SECONDS=60 each, or one: TARGET=mkv
-	@$(BIN)/python -m tests.fuzz --seconds $(SECONDS) $(if $(TARGET),--target $(TARGET))
+	@$(BIN)/python -m tests.fuzz $(TARGET) --seconds $(SECONDS)
 
 MINUTES ?= 5
 soak: $(VENV)/.test-ready ## Run a mixed load with faults for MINUTES=5 and keep the books
 	@$(BIN)/python -m tests.soak --minutes $(MINUTES)
 
 clean: ## Remove the environment and what checks left behind
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .fuzz build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
