@@ -50,6 +50,7 @@ _STREAMED_PATHS = frozenset({"/putMedia"})
 _HASH_CHUNK_BYTES = 256 * 1024
 _BODY_SECONDS = 60.0
 _ACCOUNT = re.compile(r"\d{12}")
+_ADDRESS = re.compile(r"[0-9.]+|[0-9a-fA-F:]*:[0-9a-fA-F:.]*")
 
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -75,6 +76,12 @@ def auth_middleware(
         if verifier is None or request.path in open_paths:
             return await handler(request)
         if anonymous is not None and ACCOUNT_HEADER not in request.headers:
+            if _is_from_a_foreign_page(request):
+                logger.warning("request of a web page refused", extra={"path": request.path})
+                error = ServiceError(
+                    "AccessDeniedException", "Requests of web pages must be signed."
+                )
+                return _refusal(request, error)
             request[IDENTITY] = anonymous
         else:
             try:
@@ -88,6 +95,22 @@ def auth_middleware(
         return await handler(request)
 
     return authenticate
+
+
+def _is_from_a_foreign_page(request: web.Request) -> bool:
+    """Whether a browser sends this for a page that is not ours.
+
+    Where nobody signs, the loopback address is the only guard, and any page the user looks at
+    can reach it. Browsers say in ``Origin`` for whom they ask; SDKs send none.
+    """
+    origin = request.headers.get("Origin")
+    if origin is None:
+        return False
+    host = request.host
+    name = host.rpartition(":")[0] if host.rpartition(":")[2].isdigit() else host
+    # A name that is not the machine's own may be pointed here by whoever owns it.
+    is_ours = name == "localhost" or _ADDRESS.fullmatch(name.strip("[]")) is not None
+    return not is_ours or origin.partition("://")[2] != host
 
 
 async def _verify(verifier: Verifier, request: web.Request) -> Identity:

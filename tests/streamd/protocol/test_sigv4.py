@@ -9,7 +9,7 @@ from typing import Any
 import aiohttp
 import pytest
 from aiohttp import web
-from aiohttp.test_utils import BaseTestServer, TestServer
+from aiohttp.test_utils import BaseTestServer, TestClient, TestServer
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
@@ -274,3 +274,34 @@ async def test_a_secret_that_changes_under_its_key_id_counts_at_once() -> None:
         ring.replace([])
         _, answer, _ = await post(server, "/", b"{}", headers)
         assert answer["__type"] == "UnrecognizedClientException"
+
+
+@pytest.mark.parametrize(
+    ("origin", "host", "passes"),
+    [
+        (None, "127.0.0.1:8700", True),
+        ("http://127.0.0.1:8700", "127.0.0.1:8700", True),
+        ("http://localhost:8700", "localhost:8700", True),
+        ("https://evil.example", "127.0.0.1:8700", False),
+        ("http://evil.example:8700", "evil.example:8700", False),
+        ("null", "127.0.0.1:8700", False),
+    ],
+    ids=["sdk", "own-page", "own-name", "foreign-page", "rebound-name", "sandboxed-page"],
+)
+async def test_unsigned_requests_of_foreign_pages_are_refused(
+    origin: str | None, host: str, passes: bool
+) -> None:
+    """Where nobody signs, a web page the user looks at may not drive the daemon."""
+
+    async def handler(request: web.Request) -> web.Response:
+        del request
+        return web.Response()
+
+    verifier = Verifier(KeyRing.of({}), region=REGION, clock=SystemClock())
+    unsigned = Identity(account_id="000000000000")
+    app = web.Application(middlewares=[auth_middleware(verifier, anonymous=unsigned)])
+    app.router.add_post("/createStream", handler)
+    headers = {"Host": host, **({"Origin": origin} if origin is not None else {})}
+    async with TestClient(TestServer(app)) as client:
+        answer = await client.post("/createStream", headers=headers)
+    assert (answer.status == 200) is passes
