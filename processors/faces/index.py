@@ -8,6 +8,7 @@ themselves, so that the answer is the same.
 from __future__ import annotations
 
 import logging
+import math
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +23,7 @@ logger = logging.getLogger(__name__)
 
 # Below, comparing in float32 is as fast as looking through the codes (measured), and those need
 # not be made.
-_MIN_CODED_ROWS = 4096
+_MIN_CODED_ROWS = 16_384
 # Rows compared at once: the scores of a block stay in the cache, and a memory-mapped matrix
 # is never in memory as a whole.
 _BLOCK_ROWS = 16_384
@@ -98,8 +99,11 @@ class FaceIndex:
             answers = self._coded.search(exact[coded], limit=limit, max_distance=max_distance)
             for i, answer in zip(coded, answers, strict=True):
                 found[i] = answer
-        for i in np.setdiff1d(np.flatnonzero(~np.isnan(largest)), coded):
-            found[i] = self._compared(exact[i], limit, max_distance)
+        others = np.setdiff1d(np.flatnonzero(~np.isnan(largest)), coded)
+        if len(others):
+            answers = self._compared(exact[others], limit, max_distance)
+            for i, answer in zip(others, answers, strict=True):
+                found[i] = answer
         return found
 
     def _make_codes(self, previous: CodeBook | None) -> QuantizedSearch | None:
@@ -114,33 +118,22 @@ class FaceIndex:
         self.codes = codes
         return search
 
-    def _compared(self, query: Doubles, limit: int, max_distance: float) -> list[tuple[int, float]]:
+    def _compared(
+        self, queries: Doubles, limit: int, max_distance: float
+    ) -> list[list[tuple[int, float]]]:
         """Search in float32, and in float64 whatever lies close to a border."""
-        nearest = Nearest(limit=limit, max_distance=max_distance)
+        found = [Nearest(limit=limit, max_distance=max_distance) for _ in queries]
         with np.errstate(over="ignore", invalid="ignore"):
-            single, square = query.astype(np.float32), float(query @ query)
+            single = queries.astype(np.float32)
             for start in range(0, len(self.vectors), _BLOCK_ROWS):
                 block = self.vectors[start : start + _BLOCK_ROWS]
-                rows = start + self._candidates(block, start, single, square, nearest)
-                nearest.add(rows, self._distances(rows, query))
-        return nearest.listed()
-
-    def _candidates(
-        self, block: Floats, start: int, query: Floats, square: float, nearest: Nearest
-    ) -> Rows:
-        squares = self._squares[start : start + len(block)]
-        longest = float(np.fmax.reduce(squares, initial=square))
-        if len(squares) < len(block) or not longest <= LARGEST**2:
-            return np.arange(len(block))  # float32 is too small for these
-        distances = squares - 2 * (block @ query) + np.float32(square)
-        # Sums of d products lose less than d / 2^24 of the lengths' product.
-        slack = (len(query) + 64) * 2.0**-22 * longest + _UNDERFLOW
-        border = nearest.border
-        if len(distances) > nearest.wanted:
-            # Rows of NaN are last, and hide none.
-            kth = float(np.partition(distances, nearest.wanted - 1)[nearest.wanted - 1])
-            border = min(border, kth + slack) if kth == kth else border
-        return np.flatnonzero(distances <= border + slack)
+                squares = self._squares[start : start + len(block)]
+                # Without lengths these are queries too large for codes: all is compared.
+                products = single @ block.T if len(squares) else single
+                for query, product, nearest in zip(queries, products, found, strict=True):
+                    rows = _candidates(len(block), squares, product, query, nearest)
+                    nearest.add(start + rows, self._distances(start + rows, query))
+        return [nearest.listed() for nearest in found]
 
     def _distances(self, rows: Rows, query: Doubles) -> Doubles:
         """Return the exact distances of rows to a vector."""
@@ -152,6 +145,25 @@ class FaceIndex:
                 squares = np.einsum("ij,ij->i", differences, differences)
                 distances[start : start + len(chosen)] = np.sqrt(squares)
         return distances
+
+
+def _candidates(
+    count: int, squares: Floats, products: Floats, query: Doubles, nearest: Nearest
+) -> Rows:
+    """Return the rows of a block that may be nearer than the border."""
+    square = float(query @ query)
+    longest = float(np.fmax.reduce(squares, initial=square))
+    if not len(squares) or not longest <= LARGEST**2:
+        return np.arange(count)  # float32 is too small for these
+    distances = squares - 2 * products + np.float32(square)
+    # Sums of d products lose less than d / 2^24 of the lengths' product.
+    slack = (len(query) + 64) * 2.0**-22 * longest + _UNDERFLOW
+    border = nearest.border
+    if len(distances) > nearest.wanted:
+        # Rows of NaN are last, and hide none.
+        kth = float(np.partition(distances, nearest.wanted - 1)[nearest.wanted - 1])
+        border = border if math.isnan(kth) else min(border, kth + slack)
+    return np.flatnonzero(distances <= border + slack)
 
 
 def _continues(vectors: Floats, earlier: NDArray[np.float32]) -> bool:

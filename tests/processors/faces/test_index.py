@@ -143,19 +143,19 @@ def test_huge_and_tiny_numbers() -> None:
 
 def test_an_index_grows_from_few_rows_to_many() -> None:
     """The first rows may have had no codes; what is found does not change."""
-    vectors = np.random.default_rng(0).standard_normal((9000, 8), dtype=np.float32)
-    few = FaceIndex(vectors[:4000])
-    more = FaceIndex(vectors[:5000], few)
+    vectors = np.random.default_rng(0).standard_normal((20_000, 8), dtype=np.float32)
+    few = FaceIndex(vectors[:16_000])
+    more = FaceIndex(vectors[:17_000], few)
     most = FaceIndex(vectors, more)
-    assert (few.codes, few.size_bytes) == (None, 16_000)
+    assert (few.codes, few.size_bytes) == (None, 64_000)
     assert more.codes is not None
-    assert more.size_bytes > 5000 * 128
+    assert more.size_bytes > 17_000 * 128
     assert most.codes is not None
     assert (most.codes.centre == more.codes.centre).all()
     for index in (few, more, most):
-        found = index.search(vectors[3990:3991], limit=1, max_distance=0.0)
-        assert found == [[(3990, 0.0)]]
-    assert most.search(vectors[8999:], limit=1, max_distance=0.0) == [[(8999, 0.0)]]
+        found = index.search(vectors[15_990:15_991], limit=1, max_distance=0.0)
+        assert found == [[(15_990, 0.0)]]
+    assert most.search(vectors[19_999:], limit=1, max_distance=0.0) == [[(19_999, 0.0)]]
 
 
 @pytest.mark.parametrize("shape", [(3, 2), (9, 3)])
@@ -180,7 +180,7 @@ def test_without_exact_products_it_compares_floats(
         raise NetworkError("products of bytes are not exact on this machine")
 
     monkeypatch.setattr(index_module, "QuantizedSearch", refused)
-    vectors = np.random.default_rng(0).standard_normal((5000, 8), dtype=np.float32)
+    vectors = np.random.default_rng(0).standard_normal((17_000, 8), dtype=np.float32)
     index = FaceIndex(vectors)
     assert index.search(vectors[9:10], limit=1, max_distance=0.1) == [[(9, 0.0)]]
     assert "products of bytes are not exact" in caplog.text
