@@ -118,9 +118,11 @@ class CodeBook:
         """Encode a block, whose first rows are there already."""
         groups = -(-len(vectors) // GROUP_ROWS)
         rows = groups * GROUP_ROWS
-        planes = np.full(
-            (plane_count(self.columns), rows, PLANE_COLUMNS), _ZERO, dtype=np.uint8
-        )  # what is not written is 0 and changes no product
+        count = plane_count(self.columns)
+        planes = np.empty((count, rows, PLANE_COLUMNS), dtype=np.uint8)
+        # What fills up is zero and changes no product.
+        planes[:, len(vectors) :] = _ZERO
+        planes[-1, :, self.columns - (count - 1) * PLANE_COLUMNS :] = _ZERO
         offsets = np.full(rows, np.inf, dtype=np.float32)
         scales, errors, lengths = (np.zeros(groups, dtype=np.float32) for _ in range(3))
         wild = [kept.wild] if kept is not None else []

@@ -41,7 +41,7 @@ class CollectionSearch:
     def __init__(self, vectors: CollectionVectors) -> None:
         self._vectors = vectors
         self._lock = threading.Lock()
-        self._entries: dict[tuple[str, str], _Entry] = {}
+        self._indexes: dict[tuple[str, str], _Entry] = {}
 
     def search(
         self,
@@ -129,8 +129,8 @@ class CollectionSearch:
         """Forget the vectors of deleted collections, here and on disk; returns how many had some."""
         pruned = self._vectors.prune()
         with self._lock:
-            for key in [key for key in self._entries if not self._vectors.holds(*key)]:
-                del self._entries[key]
+            for key in [key for key in self._indexes if not self._vectors.holds(*key)]:
+                del self._indexes[key]
         return pruned
 
     def _held(self, account_id: str, collection_id: str, *, fresh: bool) -> _Held:
@@ -140,10 +140,10 @@ class CollectionSearch:
         except NotFoundError:
             # Deleted faces must not live on in memory.
             with self._lock:
-                self._entries.pop(key, None)
+                self._indexes.pop(key, None)
             raise
         with self._lock:
-            entry = self._entries.setdefault(key, _Entry())
+            entry = self._indexes.setdefault(key, _Entry())
         held = entry.held
         if held is not None and _serves(held.snapshot, snapshot):
             return held
