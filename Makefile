@@ -14,7 +14,7 @@ DEMO_ARGS = $(if $(SOURCE),--source "$(SOURCE)") $(if $(FACE),--face "$(FACE)") 
             $(if $(OUTPUT),--output "$(OUTPUT)")
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format types imports unit clients bench bench-vectors fuzz soak clean
+.PHONY: help demo test lint format types imports unit clients bench bench-api bench-vectors fuzz soak clean
 
 help: ## Show what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 18
@@ -47,6 +47,9 @@ clients: $(VENV)/.test-ready ## Install the AWS SDKs for JavaScript and Java tha
 
 bench: $(VENV)/.bench-ready ## Measure streamd beside a plain loop, a pipe and the floor
 	@$(BIN)/python -m tests.bench $(BENCH_ARGS)
+
+bench-api: $(VENV)/.bench-ready ## Measure API requests beside a bare server and a bare search
+	@$(BIN)/python -m tests.bench.api $(BENCH_ARGS)
 
 bench-vectors: $(VENV)/.bench-ready ## Measure face search at 10 thousand to 1 million faces
 	@$(BIN)/python -m tests.bench.vectors $(BENCH_ARGS)
