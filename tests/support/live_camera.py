@@ -92,8 +92,9 @@ class LiveCamera:
 
     def _send(self, connection: http.client.HTTPConnection, reader: threading.Thread) -> None:
         _send_chunk(connection, mkv_write.stream_header([self._video.track]))
+        length_ms = _end_ms(self._fragments[-1]) + self._step_ms
+        started_ms = now_ms()
         while not self._stop.is_set() and reader.is_alive():
-            started_ms = now_ms()
             for fragment in self._fragments:
                 if self._stop.is_set() or not reader.is_alive():
                     break
@@ -103,8 +104,10 @@ class LiveCamera:
                     _send_chunk(connection, b"\x1f\x43\xb6\x75garbage" * 50)
                 _send_chunk(connection, cluster(self._video, fragment, start_ms=started_ms))
                 self._wait_until(started_ms + _end_ms(fragment) + self._step_ms)
-            # A little apart, so that timecodes never go back.
-            self._wait_until(started_ms + _end_ms(self._fragments[-1]) + 2 * self._step_ms)
+            # Rounds follow each other without a gap, but for one after a long stop.
+            started_ms += length_ms
+            if started_ms < now_ms() - 1000:
+                started_ms = now_ms()
         connection.send(b"0\r\n\r\n")
 
     def _wait_until(self, at_ms: int) -> None:

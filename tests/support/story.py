@@ -11,6 +11,7 @@ __all__ = [
     "ROLE",
     "create_face_search",
     "create_labels",
+    "create_stream",
     "status_of",
     "wait_for_status",
 ]
@@ -23,21 +24,24 @@ def create_face_search(
     name: str,
     *,
     stream: str | None = None,
+    stream_arn: str | None = None,
     account: str = "000000000000",
     **more: Any,
 ) -> tuple[str, str]:
     """Make a collection with one face, a stream and a face-search processor of one name.
 
+    With ``stream_arn`` the stream is there already, here or elsewhere.
+
     Returns:
         The FaceId of the astronaut and the ARN of the video stream.
 
     """
-    rekognition, video = daemon.client("rekognition"), daemon.client("kinesisvideo")
+    rekognition = daemon.client("rekognition")
     rekognition.create_collection(CollectionId=name)
     indexed = rekognition.index_faces(
         CollectionId=name, Image={"Bytes": astronaut_jpeg()}, ExternalImageId="astronaut"
     )
-    arn = video.create_stream(StreamName=stream or name, DataRetentionInHours=1)["StreamARN"]
+    arn = stream_arn or create_stream(daemon, stream or name)
     rekognition.create_stream_processor(
         Name=name,
         Input={"KinesisVideoStream": {"Arn": arn}},
@@ -47,6 +51,12 @@ def create_face_search(
         **more,
     )
     return indexed["FaceRecords"][0]["Face"]["FaceId"], arn
+
+
+def create_stream(daemon: Daemon, name: str) -> str:
+    """Make a video stream and return its ARN."""
+    client = daemon.client("kinesisvideo")
+    return str(client.create_stream(StreamName=name, DataRetentionInHours=1)["StreamARN"])
 
 
 def create_labels(

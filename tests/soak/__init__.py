@@ -1,0 +1,1 @@
+"""A mixed load with faults, and the books of it."""
