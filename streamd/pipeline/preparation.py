@@ -229,11 +229,17 @@ def _progress(outbox: Outbox, session: Session) -> SessionProgress:
     state = outbox.state()
     if state is not None:
         try:
-            return SessionProgress.model_validate_json(state)
+            return _caught_up(SessionProgress.model_validate_json(state), session)
         except ValidationError:
             logger.exception("state of session cannot be read, going on after its last fragment")
     # Another machine's outbox is out of reach: what it had delivered is in the store.
-    return SessionProgress(
-        session_id=session.session_id,
-        last_fragment_number=last or session.last_fragment_number,
-    )
+    progress = SessionProgress(session_id=session.session_id, last_fragment_number=last)
+    return _caught_up(progress, session)
+
+
+def _caught_up(progress: SessionProgress, session: Session) -> SessionProgress:
+    """Move a session to where it was delivered up to, by another machine since it was here."""
+    delivered, here = session.last_fragment_number, progress.last_fragment_number
+    if delivered is None or (here is not None and int(here) >= int(delivered)):
+        return progress
+    return progress.model_copy(update={"last_fragment_number": delivered, "position": None})

@@ -1,0 +1,185 @@
+"""Replicas that share a PostgreSQL store: work moves when one dies, hangs or is cut off.
+
+Their cameras send to a third daemon, which stands for Kinesis Video itself: what every replica
+can reach, every replica can go on with.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from tests.faults.conftest import StartCamera, StartDaemon
+from tests.support.daemon import Daemon, wait_until
+from tests.support.ledger import audit, positions
+from tests.support.postgresql import ServerMissingError, running_server
+from tests.support.story import create_face_search, create_stream, status_of, wait_for_status
+
+pytestmark = pytest.mark.service
+
+TAKEOVER_SECONDS = 15.0
+
+
+@pytest.fixture
+def store_url() -> Iterator[str]:
+    """URL of an empty database of the test's own."""
+    with contextlib.ExitStack() as stack:
+        try:
+            url = stack.enter_context(running_server())
+        except ServerMissingError as error:
+            pytest.skip(str(error))
+        yield url
+
+
+class Replicas:
+    """Two daemons with one store, and the video both read."""
+
+    def __init__(self, start: StartDaemon, store_url: str) -> None:
+        self.video = start("video", STREAMD_SERVER__WORKERS=1)
+        env = {
+            "STREAMD_SERVER__WORKERS": 1,
+            "STREAMD_STORE__URL": store_url,
+            "STREAMD_KINESIS_VIDEO__ENDPOINT_URL": self.video.url,
+            # The video is not signed for; nobody is asked for a key.
+            "AWS_EC2_METADATA_DISABLED": "true",
+        }
+        self.each = {name: start(name, **env) for name in ("one", "two")}
+        url = sa.make_url(store_url).set(drivername="postgresql+psycopg")
+        self._engine = sa.create_engine(url, poolclass=sa.NullPool)
+
+    def search(self, name: str) -> str:
+        """Start a face search by way of the first replica; returns the stream's ARN."""
+        arn = create_stream(self.video, name)
+        one = self.each["one"]
+        create_face_search(one, name, stream_arn=arn)
+        one.client("rekognition").start_stream_processor(Name=name)
+        wait_for_status(one, name, "RUNNING")
+        return arn
+
+    def records(self, name: str) -> list[dict[str, Any]]:
+        """Return the records of all replicas, one replica after the other."""
+        return [record for daemon in self.each.values() for record in daemon.records(name)]
+
+    def holder(self, name: str) -> Daemon:
+        """Return the replica that runs a session."""
+        owner = self.owner(name)
+        for daemon in self.each.values():
+            with contextlib.suppress(OSError):
+                if owner in _names(daemon):
+                    return daemon
+        raise AssertionError(f"{name} is held by {owner}, which is no worker")
+
+    def other(self, daemon: Daemon) -> Daemon:
+        """Return the other replica."""
+        return next(each for each in self.each.values() if each is not daemon)
+
+    def owner(self, name: str) -> str | None:
+        """Return the name of the worker that holds a session."""
+        query = sa.text("SELECT owner FROM sessions WHERE processor_name = :name")
+        with self._engine.connect() as connection:
+            owner: str | None = connection.scalar(query, {"name": name})
+        return owner
+
+
+def _names(daemon: Daemon) -> set[str]:
+    names: set[str] = set()
+    for pid in daemon.worker_pids():
+        with open(f"/proc/{pid}/cmdline") as file:  # noqa: PTH123  # of the kernel
+            names.update(file.read().split("\0"))
+    return names
+
+
+@pytest.fixture
+def replicas(start_daemon: StartDaemon, store_url: str) -> Replicas:
+    return Replicas(start_daemon, store_url)
+
+
+def test_processors_of_a_killed_replica_go_on_at_the_other(
+    replicas: Replicas, start_camera: StartCamera
+) -> None:
+    """The whole replica is gone, workers and all: within 15 s the other one has its work."""
+    replicas.search("door")
+    camera = start_camera(replicas.video.port, "door")
+    wait_until(lambda: len(replicas.records("door")) >= 5, what="first records")
+    gone = replicas.holder("door")
+    survivor = replicas.other(gone)
+    workers = gone.worker_pids()
+    # As a machine that loses its power: nobody there frees or hands over anything.
+    os.kill(gone.pid, signal.SIGSTOP)
+    for pid in workers:
+        os.kill(pid, signal.SIGKILL)
+    gone.kill()
+    killed_at = time.monotonic()
+    wait_until(lambda: survivor.records("door"), what="records of the survivor")
+    takeover = time.monotonic() - killed_at
+    print(f"takeover from a killed replica: {takeover:.1f} s to its first record")
+    assert takeover < TAKEOVER_SECONDS
+    promised = camera.stop()
+    wait_until(lambda: not audit(replicas.records("door"), promised).lost, what="all records")
+    assert status_of(survivor, "door") == "RUNNING"
+
+    # It comes back: what it has in its outbox is old by now, and it does not start over there.
+    gone.start()
+    camera = start_camera(replicas.video.port, "door")
+    assert survivor.terminate() == 0
+    wait_until(lambda: replicas.holder("door") is gone, what="the session to come back")
+    promised = [*promised, *camera.stop()]
+    wait_until(lambda: not audit(replicas.records("door"), promised).lost, what="all records")
+    found = positions(gone.records("door"))
+    assert list(dict.fromkeys(found)) == sorted(set(found))
+
+
+def test_suspended_replica_loses_its_work_and_wakes_without_a_word(
+    replicas: Replicas, start_camera: StartCamera
+) -> None:
+    """All of its processes stand still; awake again, it delivers nothing of what is not its own."""
+    replicas.search("yard")
+    camera = start_camera(replicas.video.port, "yard")
+    wait_until(lambda: len(replicas.records("yard")) >= 5, what="first records")
+    zombie = replicas.holder("yard")
+    survivor = replicas.other(zombie)
+    pids = (zombie.pid, *zombie.worker_pids())
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    suspended_at = time.monotonic()
+    try:
+        wait_until(lambda: survivor.records("yard"), what="records of the survivor")
+        assert time.monotonic() - suspended_at < TAKEOVER_SECONDS
+        before = len(zombie.records("yard"))
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
+    wait_until(
+        lambda: "lease lost" in zombie.log() or "taken over" in zombie.log(),
+        what="the zombie to find out",
+    )
+    owner = replicas.owner("yard")
+    promised = camera.stop()
+    wait_until(lambda: not audit(replicas.records("yard"), promised).lost, what="all records")
+    assert len(zombie.records("yard")) == before
+    assert replicas.owner("yard") == owner
+    assert status_of(zombie, "yard") == "RUNNING"
+
+
+def test_stopped_replica_hands_its_work_over_at_once(
+    replicas: Replicas, start_camera: StartCamera
+) -> None:
+    """SIGTERM releases the claims: nobody waits for a lease, nothing is lost or repeated."""
+    replicas.search("hall")
+    camera = start_camera(replicas.video.port, "hall")
+    wait_until(lambda: len(replicas.records("hall")) >= 5, what="first records")
+    leaving = replicas.holder("hall")
+    survivor = replicas.other(leaving)
+    assert leaving.terminate() == 0
+    wait_until(lambda: survivor.records("hall"), seconds=5, what="records of the survivor")
+    promised = camera.stop()
+    wait_until(lambda: not audit(replicas.records("hall"), promised).lost, what="all records")
+    ledger = audit(replicas.records("hall"), promised)
+    assert ledger.repeated == 0
