@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
@@ -80,11 +81,13 @@ def client(daemon: Daemon, stream_arn: str) -> Iterator[Any]:
 def _remove(client: Any, name: str) -> None:
     def is_gone() -> bool:
         status = client.describe_stream_processor(Name=name)["Status"]
-        if status == "RUNNING":
-            client.stop_stream_processor(Name=name)
-        elif status != "STOPPING":
-            client.delete_stream_processor(Name=name)
-            return True
+        # Between the look and the call a STARTING one may turn RUNNING: then look again.
+        with contextlib.suppress(client.exceptions.ResourceInUseException):
+            if status == "RUNNING":
+                client.stop_stream_processor(Name=name)
+            elif status != "STOPPING":
+                client.delete_stream_processor(Name=name)
+                return True
         return False
 
     wait_until(is_gone, what=f"{name} to be deleted")

@@ -69,7 +69,7 @@ def test_kills_at_random_moments(start_daemon: StartDaemon, start_camera: StartC
         wait_for_status(daemon, name, "STOPPED")
         ledger = audit(daemon.records(name), promised[name], per_fragment=RECORDS_PER_FRAGMENT)
         print(name, len(ledger.promised), "fragments", ledger.records, "records", killed)
-        assert len(ledger.promised) >= KILLS
+        assert ledger.promised, "the camera sent nothing that was kept"
         assert (ledger.lost, ledger.thin, ledger.is_ordered) == (frozenset(), {}, True)
     assert "Traceback" not in daemon.log()
 
