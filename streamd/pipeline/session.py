@@ -45,6 +45,8 @@ INFORM_SECONDS = 2.0
 NO_MEDIA_NOTICE_SECONDS = 10.0
 STEADY_SECONDS = 30.0
 """A session that ran this long has come out of its shortage."""
+UNEXPECTED_TRIES = 4
+"""What nobody foresaw may not happen again; a session that breaks this often ends FAILED."""
 CALL_AGAIN_AT_ONCE_SECONDS = 1.0
 CALL_AGAIN_SECONDS = 0.1
 
@@ -76,7 +78,7 @@ class SessionRunner:
         self._outcome: _Outcome | None = None
         self._failure = ""
         self._draining = False
-        self._delivery_error: OutboxError | None = None
+        self._delivery_error: Exception | None = None
         self._is_label = isinstance(claim.processor.definition.settings, ConnectedHomeSettings)
         self._opened = False
         self._is_over = False
@@ -132,22 +134,30 @@ class SessionRunner:
             gauge.dec()
 
     async def _run_through_shortages(self) -> None:
+        loop = asyncio.get_running_loop()
         backoff = Backoff(base_seconds=0.5, cap_seconds=5.0)
+        unexpected = 0
         while True:
-            started = asyncio.get_running_loop().time()
+            started = loop.time()
             try:
                 return await self._run()
-            except OutboxTakenError:
+            except (SessionFailedError, StaleEpochError, OutboxTakenError):
                 raise
-            except _SHORTAGES as error:
+            except Exception as error:
                 if self._outcome is _Outcome.LOST:
                     raise StaleEpochError(self._session.session_id, self._session.epoch) from error
+                if loop.time() - started > STEADY_SECONDS:
+                    backoff.reset()
+                    unexpected = 0
+                if not _is_shortage(error):
+                    unexpected += 1
+                    if unexpected == UNEXPECTED_TRIES:
+                        raise
+                    logger.exception("session broke, beginning anew", extra=self._log)
                 self._note_shortage(error)
                 if self._draining:
                     # What is safe stays safe; whoever claims the session next goes on from it.
                     return None
-            if asyncio.get_running_loop().time() - started > STEADY_SECONDS:
-                backoff.reset()
             await self._tell_shortage()
             await asyncio.sleep(backoff.next_delay())
 
@@ -155,7 +165,7 @@ class SessionRunner:
         reason = str(error) or type(error).__name__
         if self._shortage is None:
             logger.error("session cannot go on now, trying again: %s", reason, extra=self._log)
-        self._shortage = f"Results cannot be kept at present: {reason}"
+        self._shortage = f"Cannot go on at present: {reason}"
         self._parts.metrics.session_shortages.labels(type(error).__name__).inc()
         self._delivery_error = None
         if self._outcome is None:
@@ -359,12 +369,10 @@ class SessionRunner:
         if not pump.cancelled() and isinstance(error := pump.exception(), OutboxTakenError):
             logger.warning("outbox taken over: %s", error, extra=self._log)
             self.lose()
-        elif not pump.cancelled() and isinstance(error, OutboxError):
+        elif not pump.cancelled() and isinstance(error, Exception):
+            # Met where the session waits: it begins anew, or ends.
             self._delivery_error = error
             self._ending.set()
-        elif not pump.cancelled() and error is not None:
-            logger.error("delivery failed", exc_info=error, extra=self._log)
-            self._fail(f"results cannot be kept: {error}")
 
     async def _report_opened(self) -> None:
         if not self._opened and not self._is_label:
@@ -411,6 +419,11 @@ class SessionRunner:
         # The first cause stands; only a lost lease overrides it.
         self._outcome = self._outcome or outcome
         self._ending.set()
+
+
+def _is_shortage(error: Exception) -> bool:
+    # Threads have no exception of their own.
+    return isinstance(error, _SHORTAGES) or "can't start new thread" in str(error)
 
 
 class _Due:
