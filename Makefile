@@ -47,6 +47,7 @@ clients: $(VENV)/.test-ready ## Install the AWS SDKs for JavaScript and Java tha
 
 bench: $(VENV)/.bench-ready ## Measure streamd beside a plain loop, a pipe and the floor
 	@$(BIN)/python -m tests.bench $(BENCH_ARGS)
+	@$(BIN)/python -m tests.bench.api
 
 bench-api: $(VENV)/.bench-ready ## Measure API requests beside a bare server and a bare search
 	@$(BIN)/python -m tests.bench.api $(BENCH_ARGS)
