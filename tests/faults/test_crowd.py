@@ -20,7 +20,7 @@ from tests.support.story import ROLE, create_face_search, status_of, wait_for_st
 CROWD = int(os.environ.get("STREAMD_FAULTS_CROWD", "200"))
 LIVELY = 4
 """So many of them have a camera that sends all the time; the others wait for theirs."""
-MEASURE_SECONDS = 10.0
+MEASURE_SECONDS = 5.0
 MAX_THREADS = 120
 MAX_MIB_PER_IDLE_STREAM = 10
 """design.md: under 10 MB for an idle stream, over all processes."""
