@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -21,6 +23,8 @@ DOORS = {
     "aiokafka": ("streamd/sinks/kafka", "streamd/cli/doctor"),
     "sqlalchemy": ("streamd/store", "streamd/gateway"),
 }
+
+LATE = {"onnxruntime", "alembic", "aiokafka"}
 
 
 def _tree(path: Path) -> ast.Module:
@@ -60,3 +64,10 @@ def test_blocking_and_pure_rooms_do_not_know_the_loop(room: str) -> None:
     place = ROOT / room
     files = [place] if place.is_file() else sorted(place.rglob("*.py"))
     assert [str(f) for f in files if "asyncio" in _imports(_tree(f))] == []
+
+
+def test_idle_processes_hold_no_library_they_may_never_need() -> None:
+    """Networks, migrations and Kafka are imported by whoever first needs them."""
+    held = f"import sys, streamd.daemon; print({LATE!r} & sys.modules.keys())"
+    out = subprocess.run([sys.executable, "-c", held], cwd=ROOT, capture_output=True, check=True)
+    assert out.stdout.decode().strip() == "set()"

@@ -1,4 +1,8 @@
-"""The one door to ONNX Runtime: a network is loaded once and run from many threads."""
+"""The one door to ONNX Runtime: a network is loaded once and run from many threads.
+
+The library is imported by whoever first needs it: 20 MB that a process does without as long as
+it has nothing to analyse.
+"""
 
 from __future__ import annotations
 
@@ -10,9 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import onnxruntime as ort
 from numpy.typing import NDArray
-from onnxruntime.capi import onnxruntime_pybind11_state as ort_state
 
 from processors.errors import NetworkError
 
@@ -29,17 +31,6 @@ PROVIDERS: Mapping[str, str] = {
     "directml": "DmlExecutionProvider",
 }
 """Short names of execution providers, and ONNX Runtime's own."""
-
-# ONNX Runtime's exceptions share no base of their own.
-_REFUSALS: tuple[type[Exception], ...] = (
-    *(
-        value
-        for value in vars(ort_state).values()
-        if isinstance(value, type) and issubclass(value, Exception)
-    ),
-    ValueError,
-    TypeError,
-)
 
 # ONNX Runtime's arena grows by doubling unless told otherwise, and keeps what it has.
 # One arena for all networks, growing by what is asked, holds the largest run and no more.
@@ -90,7 +81,7 @@ class Network:
         _share_one_arena()
         source = model if isinstance(model, bytes) else str(model)
         with _translated("loading a network"):
-            self._session = ort.InferenceSession(
+            self._session = _onnxruntime().InferenceSession(
                 source,
                 sess_options=_session_options(options),
                 providers=wanted,
@@ -123,7 +114,7 @@ class Network:
 
 def available_providers() -> tuple[str, ...]:
     """Return the short names of the providers this build of ONNX Runtime has."""
-    built_in = ort.get_available_providers()
+    built_in = _onnxruntime().get_available_providers()
     return tuple(short for short, full in PROVIDERS.items() if full in built_in)
 
 
@@ -138,7 +129,8 @@ def _usable_providers(options: RuntimeOptions) -> list[str]:
     return usable
 
 
-def _session_options(options: RuntimeOptions) -> ort.SessionOptions:
+def _session_options(options: RuntimeOptions) -> Any:
+    ort = _onnxruntime()
     settings = ort.SessionOptions()
     settings.intra_op_num_threads = options.intra_op_threads
     settings.inter_op_num_threads = 1
@@ -156,6 +148,7 @@ def _session_options(options: RuntimeOptions) -> ort.SessionOptions:
 @functools.cache
 def _share_one_arena() -> None:
     """Register the process-wide CPU arena; once, before the first session."""
+    ort = _onnxruntime()
     memory = ort.OrtMemoryInfo(
         "Cpu", ort.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, ort.OrtMemType.DEFAULT
     )
@@ -168,5 +161,20 @@ def _share_one_arena() -> None:
 def _translated(action: str) -> Iterator[None]:
     try:
         yield
-    except _REFUSALS as error:
+    except _refusals() as error:
         raise NetworkError(f"{action} failed: {error}") from error
+
+
+@functools.cache
+def _refusals() -> tuple[type[Exception], ...]:
+    """Return what ONNX Runtime raises; its exceptions share no base of their own."""
+    from onnxruntime.capi import onnxruntime_pybind11_state as state  # noqa: PLC0415 - see above
+
+    own = (value for value in vars(state).values() if isinstance(value, type))
+    return (*(kind for kind in own if issubclass(kind, Exception)), ValueError, TypeError)
+
+
+def _onnxruntime() -> Any:
+    import onnxruntime  # noqa: PLC0415 - see the module
+
+    return onnxruntime

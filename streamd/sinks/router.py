@@ -9,7 +9,6 @@ from streamd.aws import create_client
 from streamd.clock import Clock
 from streamd.config import Settings
 from streamd.records.items import Kind
-from streamd.sinks.kafka import KafkaSink
 from streamd.sinks.kinesis import KinesisSink
 from streamd.sinks.local import LocalSink
 from streamd.sinks.s3 import S3Sink
@@ -65,6 +64,9 @@ def build_sinks(settings: Settings, *, clock: Clock) -> SinkRouter:
     chosen: dict[Kind, str] = {"kinesis": outputs.kinesis, "s3": outputs.s3, "sns": outputs.sns}
     made: dict[str, Sink] = {"local": local}
     if "kafka" in chosen.values():
+        # Imported where it is used: most have no brokers, and each worker would hold its client.
+        from streamd.sinks.kafka import KafkaSink  # noqa: PLC0415
+
         made["kafka"] = KafkaSink(settings.kafka)
     if outputs.kinesis == "kinesis":
         made["kinesis"] = KinesisSink(

@@ -28,15 +28,12 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
-from alembic import command
-from alembic.config import Config
-from alembic.util.exc import CommandError
 
 from streamd.clock import Clock
 from streamd.errors import ConfigError
 from streamd.store.errors import SchemaError, StoreUnavailableError
 
-__all__ = ["Database", "Repository"]
+__all__ = ["Database", "Repository", "newest_version"]
 
 BUSY_TIMEOUT_SECONDS = 30.0
 TURN_SECONDS = 5.0
@@ -50,6 +47,7 @@ _BEGIN = "streamd_begin"
 _OUR_MISTAKES = (sa.exc.IntegrityError, sa.exc.ProgrammingError, sa.exc.DataError)
 _DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 _MIGRATION_LOCK = "streamd migration"
+_MIGRATIONS = Path(__file__).parent / "migrations"
 # julianday() has milliseconds; SQLite 3.42's unixepoch('subsec') is not everywhere yet.
 _SQLITE_NOW = sa.literal_column("((julianday('now') - 2440587.5) * 86400.0)", sa.Double)
 # Not now(), which stands still from the start of a transaction that may have waited for locks.
@@ -114,15 +112,10 @@ class Database:
             SchemaError: If the database is newer than this version of streamd.
 
         """
-        config = Config()
-        config.set_main_option("script_location", _escape(Path(__file__).parent / "migrations"))
         with self.write() as connection:
             self.serialise(connection, _MIGRATION_LOCK)
-            config.attributes["connection"] = connection
-            try:
-                command.upgrade(config, "head")
-            except CommandError as error:
-                raise SchemaError(f"the store cannot be migrated: {error}") from error
+            if _version(connection) != newest_version():
+                _upgrade(connection)
 
     def close(self) -> None:
         """Close all connections; may be called twice."""
@@ -220,6 +213,36 @@ class _WriterQueue:
             if self._file is not None:
                 os.close(self._file)
                 self._file = None
+
+
+def newest_version() -> str:
+    """Return the version of the tables that this streamd makes."""
+    # The files of migrations begin with their revisions, which are numbers of one length.
+    newest = max(path.stem for path in (_MIGRATIONS / "versions").glob("[0-9]*.py"))
+    return newest.partition("_")[0]
+
+
+def _version(connection: sa.Connection) -> str | None:
+    """Return the version of the tables as Alembic noted it, ``None`` where there are none."""
+    if not sa.inspect(connection).has_table("alembic_version"):
+        return None
+    versions = connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalars()
+    return ", ".join(sorted(versions)) or None
+
+
+def _upgrade(connection: sa.Connection) -> None:
+    # 10 MB that only a process which has something to migrate holds.
+    from alembic import command  # noqa: PLC0415
+    from alembic.config import Config  # noqa: PLC0415
+    from alembic.util.exc import CommandError  # noqa: PLC0415
+
+    config = Config()
+    config.set_main_option("script_location", _escape(_MIGRATIONS))
+    config.attributes["connection"] = connection
+    try:
+        command.upgrade(config, "head")
+    except CommandError as error:
+        raise SchemaError(f"the store cannot be migrated: {error}") from error
 
 
 def _parse(url: str) -> sa.URL:

@@ -7,8 +7,10 @@ from importlib import resources
 import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 
 from streamd.store import Store
+from streamd.store.database import newest_version
 from streamd.store.schema import metadata
 from tests.support.clock import ManualClock
 
@@ -28,6 +30,12 @@ def test_migrations_make_the_tables_of_the_schema(url: str) -> None:
         context = MigrationContext.configure(connection, opts={"compare_server_default": True})
         assert compare_metadata(context, metadata) == []
     engine.dispose()
+
+
+def test_the_newest_version_is_the_head_of_the_migrations() -> None:
+    """What tells that there is nothing to migrate agrees with Alembic."""
+    scripts = ScriptDirectory(str(resources.files("streamd.store") / "migrations"))
+    assert newest_version() == scripts.get_current_head()
 
 
 def test_a_store_of_the_first_version_is_kept(url: str) -> None:
