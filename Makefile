@@ -14,7 +14,7 @@ DEMO_ARGS = $(if $(SOURCE),--source "$(SOURCE)") $(if $(FACE),--face "$(FACE)") 
             $(if $(OUTPUT),--output "$(OUTPUT)")
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format types imports unit clients bench bench-api bench-vectors fuzz soak clean
+.PHONY: help demo test lint format types imports unit clients services bench bench-api bench-vectors fuzz soak clean
 
 help: ## Show what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 18
@@ -38,12 +38,16 @@ types: $(VENV)/.test-ready ## Check types strictly
 imports: $(VENV)/.test-ready ## Check that imports go one way
 	$(BIN)/lint-imports
 
-unit: clients ## Run the tests alone
+unit: clients services ## Run the tests alone
 	$(BIN)/pytest -n $(JOBS) --dist loadfile
 
 clients: $(VENV)/.test-ready ## Install the AWS SDKs for JavaScript and Java that the tests drive
 	@echo "== clients of other languages (their tests are skipped where one cannot be had)"
 	@$(BIN)/python -m tests.support.client_programs
+
+services: $(VENV)/.test-ready ## Build the S3 server that the tests run against
+	@echo "== a real S3 server (its tests are skipped where it cannot be built)"
+	@$(BIN)/python -m tests.services.s3
 
 bench: $(VENV)/.bench-ready ## Measure streamd beside a plain loop, a pipe and the floor
 	@$(BIN)/python -m tests.bench $(BENCH_ARGS)

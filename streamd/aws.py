@@ -15,14 +15,11 @@ Everything here blocks.
 from __future__ import annotations
 
 import contextlib
-import io
 import threading
 from collections.abc import Iterator
 from typing import Any, Literal
 
 import boto3
-from boto3.exceptions import S3UploadFailedError
-from boto3.s3.transfer import TransferConfig
 from botocore.config import Config
 from botocore.credentials import ReadOnlyCredentials
 from botocore.exceptions import (
@@ -50,19 +47,10 @@ __all__ = [
     "aws_errors",
     "create_client",
     "fixed_key",
-    "put_object",
 ]
 
 _CONNECT_TIMEOUT_SECONDS = 5
 _READ_TIMEOUT_SECONDS = 30
-MULTIPART_BYTES = 8 * 1024 * 1024
-"""Longer objects go in parts, each of which is tried again by itself."""
-_TRANSFER = TransferConfig(
-    multipart_threshold=MULTIPART_BYTES,
-    multipart_chunksize=MULTIPART_BYTES,
-    # The caller has threads of its own.
-    use_threads=False,
-)
 
 _TRANSIENT_CODES = frozenset(
     {
@@ -225,41 +213,8 @@ def aws_errors() -> Iterator[None]:
         raise AwsDeniedError(str(error), code=type(error).__name__) from error
     except (ParamValidationError, NoRegionError) as error:
         raise AwsRejectedError(str(error), code=type(error).__name__) from error
-    except S3UploadFailedError as error:
-        # Wraps what went wrong with a part.
-        if isinstance(cause := error.__cause__ or error.__context__, ClientError):
-            raise _from_answer(cause) from error
-        raise AwsUnavailableError(str(error), code=type(error).__name__) from error
     except BotoCoreError as error:
         raise AwsUnavailableError(str(error), code=type(error).__name__) from error
-
-
-def put_object(
-    client: Any,
-    *,
-    bucket: str,
-    key: str,
-    body: bytes,
-    content_type: str,
-    kms_key_id: str | None = None,
-) -> None:
-    """Write an object to S3, in one request or, where it is long, in parts.
-
-    Parts of an upload that fails are removed; those of a process that dies stay until the
-    bucket's lifecycle rule for incomplete uploads takes them.
-
-    Raises:
-        AwsError: If it is not written.
-
-    """
-    more: dict[str, str] = {"ContentType": content_type}
-    if kms_key_id is not None:
-        more |= {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": kms_key_id}
-    with aws_errors():
-        if len(body) <= MULTIPART_BYTES:
-            client.put_object(Bucket=bucket, Key=key, Body=body, **more)
-        else:
-            client.upload_fileobj(io.BytesIO(body), bucket, key, ExtraArgs=more, Config=_TRANSFER)
 
 
 def _from_answer(error: ClientError) -> AwsError:

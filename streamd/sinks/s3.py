@@ -16,8 +16,8 @@ from streamd.aws import (
     AwsRejectedError,
     AwsUnavailableError,
     aws_errors,
-    put_object,
 )
+from streamd.aws_s3 import put_object
 from streamd.records.items import KMS_KEY_ID, OutboxItem
 from streamd.sinks.errors import SinkError, SinkGoneError, SinkRejectedError, SinkUnavailableError
 from streamd.sinks.sink import BlockingSink
