@@ -10,6 +10,7 @@ CodecPrivate by two settings, of which users find one.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Final
 
 __all__ = [
@@ -21,8 +22,9 @@ __all__ = [
     "split_annexb",
 ]
 
-_START_CODE: Final = re.compile(rb"\x00\x00\x01")
-_START_CODES: Final = (b"\x00\x00\x01", b"\x00\x00\x00\x01")
+_CODE: Final = b"\x00\x00\x01"
+_START_CODE: Final = re.compile(re.escape(_CODE))
+_START_CODES: Final = (_CODE, b"\x00" + _CODE)
 _AVCC_BYTES: Final = 7
 _HVCC_BYTES: Final = 23
 _USUAL_LENGTH_BYTES: Final = 4
@@ -91,13 +93,38 @@ class NalForm:
 
     def fit(self, data: bytes) -> bytes:
         """Return a packet as the CodecPrivate says; the same bytes where they are so already."""
+        is_known = self._look(data)
+        if self._has_codes == self._wants_codes or not is_known:
+            return data
+        return self._lengths(data) if self._has_codes else self._codes(data)
+
+    def spans(self, data: bytes) -> Iterator[tuple[int, int]]:
+        """Yield where each NAL unit of a packet begins and ends, padding zeros included.
+
+        Nothing is yielded of a packet that is neither form.
+        """
+        if not self._look(data):
+            return
+        position, end = 0, len(data)
+        if self._has_codes:
+            begin = data.find(_CODE) + len(_CODE)
+            while (following := data.find(_CODE, begin)) >= 0:
+                yield begin, following
+                begin = following + len(_CODE)
+            yield begin, end
+            return
+        while position < end:
+            begin = position + self._size
+            position = begin + int.from_bytes(data[position:begin])
+            yield begin, position
+
+    def _look(self, data: bytes) -> bool:
+        """Note whether the packet has start codes; return whether it is either form at all."""
         has_codes, has_lengths = data.startswith(_START_CODES), are_lengths(data, self._size)
         if has_codes != has_lengths:
             self._has_codes = has_codes
         # Else it could be both, or is neither: as the packets before it; at first, as wanted.
-        if self._has_codes == self._wants_codes or not (has_codes or has_lengths):
-            return data
-        return self._lengths(data) if self._has_codes else self._codes(data)
+        return has_codes or has_lengths
 
     def _lengths(self, data: bytes) -> bytes:
         units = split_annexb(data)

@@ -41,6 +41,7 @@ TARGETS: Final = {
         Target("tokens", ("streamd.api", "streamd.gateway")),
         Target("packs", ("processors", "tomllib")),
         Target("bitstream", ("streamd.producer", "streamd.kvs")),
+        Target("heads", ("streamd.gate", "streamd.kvs")),
     )
 }
 

@@ -103,3 +103,17 @@ def test_lengths_reach_to_the_last_byte(data: bytes, size: int) -> None:
         pos += size + int.from_bytes(data[pos : pos + size])
     assert are_lengths(data, size) == (pos == len(data) and data != b"")
     assert all(unit for unit in split_annexb(data))
+
+
+@given(units_strategy, st.sampled_from([LONG, SHORT]))
+def test_spans_are_the_units(units: list[bytes], code: bytes) -> None:
+    """Either form, announced or not, is taken apart without copying."""
+    for private in (AVCC, ANNEXB):
+        for data in (length_prefixed(units), with_codes(units, code)):
+            spans = NalForm("h264", private).spans(data)
+            assert [data[begin:end].rstrip(b"\x00") for begin, end in spans] == units
+
+
+def test_spans_of_neither_form() -> None:
+    """A packet that is neither has no units."""
+    assert list(NalForm("h264", AVCC).spans(b"\xff" * 30)) == []
