@@ -4,18 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
+from numpy.typing import NDArray
+
 from processors.faces.analyzer import FaceAnalyzer
 from streamd.api.caller import Caller
 from streamd.api.handlers import RunBlocking
-from streamd.api.refusals import collection_must_exist, invalid_parameter, model_problems
+from streamd.api.refusals import (
+    collection_must_exist,
+    collection_not_found,
+    face_not_found,
+    invalid_parameter,
+    model_problems,
+)
 from streamd.resources import Collection
 from streamd.store import Store
+from streamd.store.errors import NotFoundError
 
 __all__ = ["CollectionAccess"]
 
 
 class CollectionAccess:
-    """Reads collections, and loads the analyzer that fits them."""
+    """Reads collections and vectors of their faces, and loads the analyzer that fits them."""
 
     def __init__(
         self,
@@ -42,6 +52,23 @@ class CollectionAccess:
                 self._store.collection, caller.account_id, collection_id
             )
         return collection
+
+    async def face_vector(self, collection: Collection, face_id: str) -> NDArray[np.float32]:
+        """Return the vector of a stored face, shape (vector_size,).
+
+        Raises:
+            ServiceError: What AWS answers if the face, or by now the collection, is not there.
+
+        """
+        try:
+            vector: NDArray[np.float32] = await self._run_blocking(
+                self._store.face_vector, collection.account_id, collection.collection_id, face_id
+            )
+        except NotFoundError as error:
+            if error.kind == "face":
+                raise face_not_found() from error
+            raise collection_not_found(collection.collection_id) from error
+        return vector
 
     async def analyzer(self) -> FaceAnalyzer:
         """Return the analyzer in use.

@@ -30,17 +30,16 @@ from streamd.api.handlers import Handler, Output, Params, RunBlocking
 from streamd.api.image_analysis import FaceAnalysis, analyze_faces
 from streamd.api.images import ImageReader, LoadedImage
 from streamd.api.pagination import read_token, write_token
+from streamd.api.query_faces import QueryFaces
 from streamd.api.refusals import (
     collection_must_exist,
-    collection_not_found,
-    face_not_found,
     face_quota,
     no_faces,
 )
 from streamd.pipeline.collection_search import CollectionSearch
 from streamd.resources import DEFAULT_FACE_MATCH_THRESHOLD_PERCENT, Collection, Face
 from streamd.store import DeletedFaces, FacePage, Store
-from streamd.store.errors import LimitError, NotFoundError
+from streamd.store.errors import LimitError
 
 __all__ = ["Faces"]
 
@@ -64,6 +63,7 @@ class Faces:
         self._store = store
         self._access = access
         self._images = images
+        self._query = QueryFaces(images=images, run_analysis=run_analysis)
         self._search = search
         self._run_blocking = run_blocking
         self._run_analysis = run_analysis
@@ -158,14 +158,7 @@ class Faces:
         collection = await self._access.collection(caller, params["CollectionId"])
         analyzer = await self._access.analyzer_for(collection)
         face_id: str = params["FaceId"]
-        try:
-            vector = await self._run_blocking(
-                self._store.face_vector, collection.account_id, collection.collection_id, face_id
-            )
-        except NotFoundError as error:
-            if error.kind == "face":
-                raise face_not_found() from error
-            raise collection_not_found(collection.collection_id) from error
+        vector = await self._access.face_vector(collection, face_id)
         matches = await self._matches(collection, analyzer, vector, params, but_not=face_id)
         return {
             "SearchedFaceId": face_id,
@@ -177,16 +170,7 @@ class Faces:
         """Find faces like the largest one of an image."""
         collection = await self._access.collection(caller, params["CollectionId"])
         analyzer = await self._access.analyzer_for(collection)
-        image = await self._images.read(params["Image"])
-        analysis: FaceAnalysis = await self._run_analysis(
-            functools.partial(
-                analyze_faces,
-                analyzer,
-                image,
-                quality_filter=params.get("QualityFilter", "NONE"),
-                largest_only=True,
-            )
-        )
+        analysis = await self._query.read(analyzer, params)
         if not analysis.faces:
             raise no_faces()
         face = analysis.faces[0]

@@ -23,8 +23,9 @@ from streamd.api.face_convert import (
     percent_to_wire,
 )
 from streamd.api.handlers import Handler, Output, Params, RunBlocking
-from streamd.api.image_analysis import MAX_FACES_IN_IMAGE, FaceAnalysis, analyze_faces
+from streamd.api.image_analysis import MAX_FACES_IN_IMAGE, FaceAnalysis
 from streamd.api.images import ImageReader
+from streamd.api.query_faces import QueryFaces
 from streamd.api.refusals import invalid_parameter
 
 __all__ = ["ImageFaces"]
@@ -42,6 +43,7 @@ class ImageFaces:
     ) -> None:
         self._access = access
         self._images = images
+        self._query = QueryFaces(images=images, run_analysis=run_analysis)
         self._run_analysis = run_analysis
 
     def operations(self) -> Mapping[str, Handler]:
@@ -87,16 +89,7 @@ class ImageFaces:
         self, analyzer: FaceAnalyzer, params: Params, member: str, *, largest_only: bool = False
     ) -> FaceAnalysis:
         """Return the faces of one of the images: at least one."""
-        image = await self._images.read(params[member])
-        analysis: FaceAnalysis = await self._run_analysis(
-            functools.partial(
-                analyze_faces,
-                analyzer,
-                image,
-                quality_filter=params.get("QualityFilter", "NONE"),
-                largest_only=largest_only,
-            )
-        )
+        analysis = await self._query.read(analyzer, params, member, largest_only=largest_only)
         if not analysis.faces:
             raise invalid_parameter(f"There are no faces in the {member}.")
         return analysis

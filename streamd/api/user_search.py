@@ -18,14 +18,14 @@ from streamd.api.caller import Caller
 from streamd.api.collection_access import CollectionAccess
 from streamd.api.face_convert import face_detail_to_wire, percent_to_wire
 from streamd.api.handlers import Handler, Output, Params, RunBlocking
-from streamd.api.image_analysis import FaceAnalysis, analyze_faces
+from streamd.api.image_analysis import FaceAnalysis
 from streamd.api.images import ImageReader
-from streamd.api.refusals import collection_not_found, face_not_found, invalid_parameter
+from streamd.api.query_faces import QueryFaces
+from streamd.api.refusals import invalid_parameter
 from streamd.api.users import MAX_USERS_IN_ANSWER, user_refusals
 from streamd.pipeline.collection_search import CollectionSearch
 from streamd.resources import Collection, UserStatus
 from streamd.store import Store
-from streamd.store.errors import NotFoundError
 
 __all__ = ["UserSearch"]
 
@@ -48,7 +48,7 @@ class UserSearch:
     ) -> None:
         self._store = store
         self._access = access
-        self._images = images
+        self._query = QueryFaces(images=images, run_analysis=run_analysis)
         self._search = search
         self._run_blocking = run_blocking
         self._run_analysis = run_analysis
@@ -65,7 +65,7 @@ class UserSearch:
         collection = await self._access.collection(caller, params["CollectionId"])
         analyzer = await self._access.analyzer_for(collection)
         if user_id is None:
-            vector = await self._vector_of_face(collection, str(face_id))
+            vector = await self._access.face_vector(collection, str(face_id))
         else:
             with user_refusals(params):
                 vector = await self._run_blocking(
@@ -87,16 +87,7 @@ class UserSearch:
         """Find users like the largest face of an image; no face is no match, and no error."""
         collection = await self._access.collection(caller, params["CollectionId"])
         analyzer = await self._access.analyzer_for(collection)
-        image = await self._images.read(params["Image"])
-        analysis: FaceAnalysis = await self._run_analysis(
-            functools.partial(
-                analyze_faces,
-                analyzer,
-                image,
-                quality_filter=params.get("QualityFilter", "NONE"),
-                largest_only=True,
-            )
-        )
+        analysis = await self._query.read(analyzer, params)
         found = len(analysis.faces) > 0
         vector = analysis.vectors[0] if found else None
         return {
@@ -107,17 +98,6 @@ class UserSearch:
             ),
             "UnsearchedFaces": _unsearched(analysis),
         }
-
-    async def _vector_of_face(self, collection: Collection, face_id: str) -> NDArray[np.float32]:
-        try:
-            vector: NDArray[np.float32] = await self._run_blocking(
-                self._store.face_vector, collection.account_id, collection.collection_id, face_id
-            )
-        except NotFoundError as error:
-            if error.kind == "face":
-                raise face_not_found() from error
-            raise collection_not_found(collection.collection_id) from error
-        return vector
 
     async def _matches(
         self,
