@@ -223,6 +223,9 @@ class CameraSettings(Section):
     """Keep the sound, where it is AAC."""
     transcode: bool = False
     """Encode anew to H.264, for cameras with odd codecs or endless groups of pictures."""
+    clock: Literal["auto", "camera", "server"] = "auto"
+    """Whose clock gives producer timestamps; ``auto``: the camera's where it tells the time
+    (RTCP sender reports) and is right within seconds."""
     open_timeout_seconds: PositiveFloat = 10.0
     read_timeout_seconds: PositiveFloat = 5.0
     """A camera silent this long is connected to again."""

@@ -156,6 +156,17 @@ class Metrics:
             "streamd_sink_errors_total", "Failed deliveries, by error class.", "sink", "error"
         )
         self.camera_up = gauge("streamd_camera_up", "Whether a camera sends video.", "camera")
+        self.camera_clock_offset = gauge(
+            "streamd_camera_clock_offset_seconds",
+            "How far a camera's clock is ahead of this machine's, the network's delay included.",
+            "camera",
+            mode="livemostrecent",
+        )
+        self.camera_clock_used = gauge(
+            "streamd_camera_clock_used",
+            "Whether a camera's own clock gives the times of its video.",
+            "camera",
+        )
         self.camera_reconnects = counter(
             "streamd_camera_reconnects_total", "Times a camera was lost or not reached.", "camera"
         )

@@ -6,6 +6,7 @@ import enum
 from dataclasses import dataclass
 
 from streamd.kvs.acks import Acknowledgement
+from streamd.producer.camera_clock import ClockSource
 
 __all__ = ["Event", "EventKind", "ProducerOptions", "ProducerStats"]
 
@@ -44,6 +45,8 @@ class ProducerOptions:
     give_up_seconds: float | None = 60.0
     """Without progress for this long the producer fails; ``None``: it never gives up."""
     max_buffer_bytes: int = 64 * 1024 * 1024
+    clock: ClockSource = ClockSource.AUTO
+    """Whose clock gives the times of a live source."""
 
 
 @dataclass(kw_only=True)
@@ -61,3 +64,6 @@ class ProducerStats:
     """Fragments of a camera that nobody took in time."""
     last_fragment_number: str | None = None
     first_timecode_ms: int | None = None
+    clock_offset_seconds: float | None = None
+    """How far the camera's clock is ahead of ours; ``None``: it does not tell."""
+    uses_camera_clock: bool = False

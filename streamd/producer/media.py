@@ -28,13 +28,17 @@ class MediaUnit:
     duration_ns: int
     is_keyframe: bool
     data: bytes
+    taken_ns: int | None = None
+    """When it is shown by the camera's own clock, ns since 1970; ``None``: unknown."""
 
 
 class MediaSource(Protocol):
     """Something that gives packets; blocking."""
 
     is_live: bool
-    """Whether packets come at their own pace, and the end is a disconnection."""
+    """Whether the end is a disconnection, and nothing waits for a slow reader."""
+    is_paced: bool
+    """Whether packets come when they are due: not so of files, and of HLS with its segments."""
 
     def read(self) -> list[MediaUnit]:
         """Return the next packets; an empty list is the end.

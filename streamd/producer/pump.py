@@ -10,11 +10,16 @@ from typing import Any
 
 from streamd.clock import Clock
 from streamd.producer.buffer import FragmentBuffer
+from streamd.producer.camera_clock import ClockChoice
 from streamd.producer.errors import SourceError
 from streamd.producer.events import EventKind, ProducerOptions, ProducerStats
 from streamd.producer.fragments import MAX_FRAGMENT_MS, Fragment, Fragmenter
 from streamd.producer.media import VIDEO_TRACK, MediaSource, MediaUnit
-from streamd.producer.timeline import ProducerTimeline
+from streamd.producer.timeline import (
+    MAX_CLOCK_DRIFT_SECONDS,
+    MAX_DRIFT_SECONDS,
+    ProducerTimeline,
+)
 from streamd.retry import Backoff
 
 __all__ = ["Pump"]
@@ -55,6 +60,7 @@ class Pump:
     ) -> None:
         self._source = source
         self._is_live = source.is_live
+        self._clock_choice = ClockChoice(options.clock)
         self._reopen = reopen
         self._buffer = buffer
         self._options = options
@@ -119,8 +125,8 @@ class Pump:
     async def _send(self, unit: MediaUnit) -> None:
         await self._buffer.room()
         self._stats.dropped = self._buffer.dropped
-        if self._is_live and unit.is_keyframe and self._timeline.follow(self._now_ns(), unit):
-            self._fragmenter.finish()
+        if self._is_live and unit.is_keyframe and unit.track_number == VIDEO_TRACK:
+            self._follow_clock(unit)
         shown_ns, decoded_ns = self._timeline.place(unit)
         await self._wait_until_due(decoded_ns)
         written = self._fragmenter.push(unit, shown_ns)
@@ -128,6 +134,20 @@ class Pump:
             fragment, chunk = written
             self._buffer.add(fragment, chunk)
             self._count(fragment, unit)
+
+    def _follow_clock(self, unit: MediaUnit) -> None:
+        choice, stats = self._clock_choice, self._stats
+        right_ns = choice.choose(unit.taken_ns, self._now_ns())
+        stats.clock_offset_seconds = choice.offset_seconds
+        stats.uses_camera_clock = choice.uses_camera
+        complaint = choice.complaint()
+        if complaint is not None:
+            self._tell(EventKind.NOTE, complaint)
+        if self._options.start_ns is None:
+            self._timeline.begin(right_ns)
+        drift = MAX_CLOCK_DRIFT_SECONDS if choice.uses_camera else MAX_DRIFT_SECONDS
+        if self._timeline.follow(right_ns, unit, max_drift_seconds=drift):
+            self._fragmenter.finish()
 
     def _count(self, fragment: Fragment, unit: MediaUnit) -> None:
         stats = self._stats
@@ -144,9 +164,13 @@ class Pump:
             self._tell(EventKind.NOTE, LONG_GAP_NOTE)
 
     async def _wait_until_due(self, decoded_ns: int) -> None:
-        if self._options.fast or self._is_live:
+        if self._options.fast or self._source.is_paced:
             return
         now = self._clock.monotonic()
+        if self._is_live:
+            # The line follows the wall clock, and segments come long before they are due.
+            await self._pause((decoded_ns - self._now_ns()) / NANOSECONDS)
+            return
         if self._pace is None:
             self._pace = (now, decoded_ns)
         started, first_ns = self._pace

@@ -16,6 +16,7 @@ from typing import Any
 from streamd.clock import Clock
 from streamd.config import CameraSettings
 from streamd.metrics import Metrics
+from streamd.producer.camera_clock import ClockSource
 from streamd.producer.errors import ProducerError
 from streamd.producer.events import Event, EventKind, ProducerOptions, ProducerStats
 from streamd.producer.kinesis_video import KinesisVideoControl
@@ -130,6 +131,8 @@ class CameraRelay:
             )
         )
         source = await self._blocking(self._open)
+        for note in source.notes:
+            logger.info("camera: %s", note, extra={"camera": self.name})
         self._counted = ProducerStats()
         producer = Producer(
             control=control,
@@ -137,7 +140,11 @@ class CameraRelay:
             source=source,
             reopen=self._open,
             # A file stands in for a camera by beginning again.
-            options=ProducerOptions(give_up_seconds=None, loop=not source.is_live),
+            options=ProducerOptions(
+                give_up_seconds=None,
+                loop=not source.is_live,
+                clock=ClockSource(self._settings.clock),
+            ),
             observer=lambda event: self._observe(event, backoff),
             clock=self._clock,
         )
@@ -169,6 +176,8 @@ class CameraRelay:
             state.set(0)
             self._metrics.camera_reconnects.labels(self.name).inc()
             logger.warning("camera: %s", event.text, extra={"camera": self.name})
+        elif event.kind is EventKind.NOTE:
+            logger.warning("camera: %s", event.text, extra={"camera": self.name})
         elif event.kind is EventKind.DISCONNECTED:
             logger.warning("camera's stream: %s", event.text, extra={"camera": self.name})
         elif event.kind is EventKind.ACKNOWLEDGED:
@@ -183,6 +192,9 @@ class CameraRelay:
         self._metrics.camera_frames.labels(name).inc(now.frames - before.frames)
         self._metrics.camera_bytes.labels(name).inc(now.bytes_sent - before.bytes_sent)
         self._metrics.camera_dropped.labels(name).inc(now.dropped - before.dropped)
+        if now.clock_offset_seconds is not None:
+            self._metrics.camera_clock_offset.labels(name).set(now.clock_offset_seconds)
+        self._metrics.camera_clock_used.labels(name).set(now.uses_camera_clock)
         self._counted = ProducerStats(
             frames=now.frames, bytes_sent=now.bytes_sent, dropped=now.dropped
         )

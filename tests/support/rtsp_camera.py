@@ -1,7 +1,8 @@
 """A camera for tests: RTSP over TCP (interleaved), H.264 by RFC 6184, on a thread of its own.
 
 It plays a video in real time, in a loop if asked, to every client that comes. Faults are
-switches: ``stall`` keeps connections open and sends nothing, ``drop_all`` cuts them.
+switches: ``stall`` keeps connections open and sends nothing, ``drop_all`` cuts them. With
+``clock_ahead_seconds`` it tells its time in RTCP sender reports (RFC 3550, 6.4.1).
 """
 
 from __future__ import annotations
@@ -21,6 +22,9 @@ __all__ = ["RtspCamera", "rtsp_camera"]
 _CLOCK_HZ = 90_000
 _MAX_PAYLOAD = 1400
 _FU_A = 28
+_NTP_SECONDS = 2_208_988_800
+"""From 1900, where NTP begins, to 1970."""
+_REPORT_SECONDS = 0.5
 
 
 class RtspCamera:
@@ -37,6 +41,10 @@ class RtspCamera:
         self.port = 0
         self.stalled = threading.Event()
         self.sessions = 0
+        self.refusal: str | None = None
+        """Answer to everything, such as ``404 Not Found``."""
+        self.clock_ahead_seconds: float | None = None
+        """How wrong its clock is; ``None``: it has none. May be changed while it plays."""
 
     @property
     def url(self) -> str:
@@ -89,7 +97,9 @@ class RtspCamera:
         try:
             while request := await self._request(reader):
                 method, headers = request
-                if not self._authorized(headers):
+                if self.refusal is not None:
+                    self._answer(writer, headers, {}, code=self.refusal)
+                elif not self._authorized(headers):
                     self._answer(
                         writer,
                         headers,
@@ -174,11 +184,16 @@ class RtspCamera:
 
     async def _play(self, writer: asyncio.StreamWriter) -> None:
         sequence = 0
-        started = time.monotonic()
+        started, started_at = time.monotonic(), time.time()
+        reported = -_REPORT_SECONDS
         for at_ms, data in self._pictures():
             await asyncio.sleep(max(0.0, started + at_ms / 1000 - time.monotonic()))
             while self.stalled.is_set():  # noqa: ASYNC110  # set by another thread
                 await asyncio.sleep(0.05)
+            if at_ms / 1000 - reported >= _REPORT_SECONDS and self.clock_ahead_seconds is not None:
+                reported = at_ms / 1000
+                report = self._report(at_ms, started_at + self.clock_ahead_seconds)
+                writer.write(struct.pack(">cBH", b"$", 1, len(report)) + report)
             units = list(nal_units(data))
             for index, unit in enumerate(units):
                 for payload, end in _payloads(unit):
@@ -189,6 +204,12 @@ class RtspCamera:
                     writer.write(struct.pack(">cBH", b"$", 0, len(packet)) + packet)
                     sequence += 1
             await writer.drain()
+
+    @staticmethod
+    def _report(at_ms: int, started_at: float) -> bytes:
+        ntp = int((started_at + at_ms / 1000 + _NTP_SECONDS) * 2**32)
+        stamp = at_ms * _CLOCK_HZ // 1000 & 0xFFFFFFFF
+        return struct.pack(">BBHIQIII", 0x80, 200, 6, 1, ntp, stamp, 0, 0)
 
     def _pictures(self) -> Iterator[tuple[int, bytes]]:
         packets = self._video.packets

@@ -10,7 +10,7 @@ import av
 
 from tests.support.media import moving_shapes
 
-__all__ = ["write_video"]
+__all__ = ["write_hls", "write_video"]
 
 
 def write_video(
@@ -25,9 +25,10 @@ def write_video(
     width_px: int = 160,
     height_px: int = 120,
     with_audio: bool = False,
+    options: dict[str, str] | None = None,
 ) -> Path:
     """Write moving shapes into a file; the container follows the name's suffix."""
-    with av.open(str(path), "w", format=container_format) as container:
+    with av.open(str(path), "w", format=container_format, options=options or {}) as container:
         stream = cast(av.VideoStream, container.add_stream(encoder, rate=fps))
         stream.width, stream.height = width_px, height_px
         stream.pix_fmt = "yuvj420p" if encoder == "mjpeg" else "yuv420p"
@@ -52,6 +53,21 @@ def write_video(
         container.mux(stream.encode(None))
         if sound is not None:
             container.mux(sound.encode(None))
+    return path
+
+
+def write_hls(folder: Path, *, seconds: int = 4, ended: bool = True) -> Path:
+    """Write moving shapes as a playlist of segments of one second, and return the playlist."""
+    path = write_video(
+        folder / "live.m3u8",
+        count=10 * seconds,
+        fps=10,
+        gop=10,
+        container_format="hls",
+        options={"hls_time": "1", "hls_list_size": "0"},
+    )
+    if not ended:
+        path.write_text(path.read_text().replace("#EXT-X-ENDLIST\n", ""))
     return path
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
+from streamd.clock import SystemClock
 from streamd.kvs.mkv_parts import Track
 from streamd.producer.buffer import FragmentBuffer
 from streamd.producer.errors import SourceError
@@ -26,6 +28,7 @@ class FakeSource:
 
     units: Sequence[MediaUnit]
     is_live: bool = False
+    is_paced: bool = False
     breaks: bool = False
     closed: bool = False
     _left: list[MediaUnit] = field(default_factory=list)
@@ -150,7 +153,7 @@ async def test_a_loop_opens_the_source_again() -> None:
 async def test_a_camera_that_hangs_up_is_opened_again() -> None:
     """The end of a live source is a disconnection; the times after it are the wall clock's."""
     later: Iterator[MediaSource | SourceError] = iter(
-        [SourceError("no answer"), FakeSource(video(1), is_live=True)]
+        [SourceError("no answer"), FakeSource(video(1), is_live=True, is_paced=True)]
     )
 
     def reopen() -> MediaSource:
@@ -161,7 +164,7 @@ async def test_a_camera_that_hangs_up_is_opened_again() -> None:
         return following
 
     options = ProducerOptions(start_ns=START_NS, max_seconds=60.5)
-    r = rig(FakeSource(video(2), is_live=True), reopen=reopen, options=options)
+    r = rig(FakeSource(video(2), is_live=True, is_paced=True), reopen=reopen, options=options)
     await r.pump.run()
     assert r.timecodes() == [0, 1000, 60_000]
     assert [kind for kind, _ in r.told] == [EventKind.SOURCE_LOST] * 2
@@ -171,9 +174,11 @@ async def test_a_camera_that_hangs_up_is_opened_again() -> None:
 
 async def test_a_camera_that_breaks_is_opened_again() -> None:
     """An error of a live source is not the end of it."""
-    broken = FakeSource(video(1), is_live=True, breaks=True)
+    broken = FakeSource(video(1), is_live=True, is_paced=True, breaks=True)
     options = ProducerOptions(start_ns=START_NS, max_seconds=1.5)
-    r = rig(broken, reopen=lambda: FakeSource(video(1), is_live=True), options=options)
+    r = rig(
+        broken, reopen=lambda: FakeSource(video(1), is_live=True, is_paced=True), options=options
+    )
     await r.pump.run()
     assert r.pump.failure is None
     assert r.told == [(EventKind.SOURCE_LOST, "the cable is cut")]
@@ -201,3 +206,47 @@ async def test_stop_ends_a_paced_source() -> None:
     await r.pump.run()
     assert r.stats.frames == 2
     assert r.buffer.is_closed
+
+
+def taken(units: list[MediaUnit], first_ns: int) -> list[MediaUnit]:
+    """The same, with the camera's own times."""
+    return [replace(unit, taken_ns=first_ns + unit.pts_ns) for unit in units]
+
+
+async def test_a_cameras_clock_gives_the_times() -> None:
+    """What the camera says counts, from the first frame on."""
+    now_ns = int(1_700_000_000 * 1e9)
+    source = FakeSource(taken(video(2), now_ns - 700 * MS), is_live=True, is_paced=True)
+    r = rig(source, options=ProducerOptions(max_seconds=1.9))
+    await r.pump.run()
+    assert r.timecodes() == [-700, 300]
+    assert r.stats.uses_camera_clock
+    assert r.stats.clock_offset_seconds == 0.3
+
+
+async def test_a_wrong_clock_is_left_alone_and_told_once() -> None:
+    """A camera that believes it is 1970 gets the server's times and one note."""
+
+    class RealTime(FakeSource):
+        def read(self) -> list[MediaUnit]:
+            r.clock.seconds += 0.1
+            return super().read()
+
+    source = RealTime(taken(video(3), 0), is_live=True, is_paced=True)
+    r = rig(source, options=ProducerOptions(max_seconds=2.9))
+    await r.pump.run()
+    assert r.timecodes() == [100, 1100, 2100]
+    assert not r.stats.uses_camera_clock
+    assert [kind for kind, _ in r.told] == [EventKind.NOTE]
+    assert "server's is used" in r.told[0][1]
+
+
+async def test_segments_wait_until_they_are_due() -> None:
+    """Live video that comes in bursts goes out at the pace of the clock."""
+    r = rig(FakeSource(video(1), is_live=True), options=ProducerOptions(max_seconds=0.95))
+    r.pump._clock = SystemClock()
+    r.clock.seconds = time.time()
+    started = time.monotonic()
+    await r.pump.run()
+    assert r.stats.frames == 10
+    assert time.monotonic() - started >= 0.8

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
@@ -13,7 +14,9 @@ from av.video.codeccontext import VideoCodecContext
 
 from streamd.producer.errors import SourceError
 from streamd.producer.media import MediaUnit
-from streamd.producer.source import PyavSource, SourceOptions, is_live, mask_credentials
+from streamd.producer.source import PyavSource, SourceOptions
+from tests.support.media import encode, moving_shapes
+from tests.support.rtsp_camera import rtsp_camera
 from tests.support.video_files import write_video
 
 
@@ -179,24 +182,30 @@ def test_sound_alone_is_no_source(tmp_path: Path) -> None:
         PyavSource(str(path))
 
 
-@pytest.mark.parametrize(
-    ("url", "live"),
-    [
-        ("rtsp://camera/1", True),
-        ("RTSPS://camera/1", True),
-        ("/dev/video0", True),
-        ("udp://0.0.0.0:5000", True),
-        ("clip.mp4", False),
-        ("file:///tmp/clip.mp4", False),
-        ("https://example.com/clip.mp4", False),
-    ],
-)
-def test_live_sources(url: str, live: bool) -> None:
-    """Cameras and devices keep their own pace, files do not."""
-    assert is_live(url) is live
+@pytest.mark.parametrize("ahead", [-2.0, -3600.0], ids=["two seconds", "an hour"])
+def test_an_rtsp_camera_tells_its_time(ahead: float) -> None:
+    """Its sender reports give each frame's time, right or wrong."""
+    with rtsp_camera(encode(moving_shapes(20), fps=10, gop=10)) as camera:
+        camera.clock_ahead_seconds = ahead
+        source = PyavSource(camera.url)
+        try:
+            units = list(itertools.islice(_units(source), 20))
+        finally:
+            source.close()
+        now_ns = time.time_ns()
+    taken = [unit.taken_ns for unit in units if unit.taken_ns is not None]
+    assert len(taken) >= 15
+    steps = {(after - before) // 1_000_000 for before, after in itertools.pairwise(taken[5:])}
+    assert steps <= {99, 100}
+    assert abs((taken[-1] - now_ns) / 1e9 - ahead) < 20
 
 
-def test_credentials_are_masked() -> None:
-    """A camera's password is not shown."""
-    assert mask_credentials("rtsp://admin:hush@camera:554/1") == "rtsp://***@camera:554/1"
-    assert mask_credentials("clip.mp4") == "clip.mp4"
+def test_a_camera_without_reports_tells_no_time() -> None:
+    """Nothing is made up."""
+    with rtsp_camera(encode(moving_shapes(20), fps=10, gop=10)) as camera:
+        source = PyavSource(camera.url)
+        try:
+            units = list(itertools.islice(_units(source), 5))
+        finally:
+            source.close()
+    assert {unit.taken_ns for unit in units} == {None}

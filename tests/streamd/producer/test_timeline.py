@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -73,6 +75,25 @@ def test_a_drifting_camera_follows_the_wall_clock() -> None:
     assert not line.follow(START + 1500 * MS, unit(1000))
     assert line.follow(START + 2500 * MS, unit(1000))
     assert line.place(unit(1000))[0] == START + 2500 * MS
+
+
+def test_a_line_that_is_ahead_runs_slower() -> None:
+    """Three seconds ahead: no frame goes back, and in time the line is right again."""
+    line = ProducerTimeline(START)
+    line.place(unit(0))
+    assert not line.follow(START - 3000 * MS + 40 * MS, unit(40, keyframe=True))
+    shown = [line.place(unit(40 * index))[0] for index in range(1, 2001)]
+    assert all(36 * MS < b - a <= 40 * MS for a, b in itertools.pairwise(shown))
+    assert shown[-1] == START + 80_000 * MS - 3000 * MS
+
+
+def test_a_better_time_for_the_first_frame() -> None:
+    """It counts before the first frame, not after it."""
+    line = ProducerTimeline(START)
+    line.begin(START + 500 * MS)
+    assert line.place(unit(0))[0] == START + 500 * MS
+    line.begin(START + 9000 * MS)
+    assert line.place(unit(40))[0] == START + 540 * MS
 
 
 @given(st.lists(st.integers(-(10**6), 10**6), min_size=1, max_size=50))
