@@ -14,7 +14,7 @@ from PIL import Image
 
 from tests.support.media import Video, encode
 
-__all__ = ["astronaut", "astronaut_jpeg", "face_video", "photo"]
+__all__ = ["astronaut", "astronaut_jpeg", "face_pictures", "face_video", "photo"]
 
 
 def photo(name: str) -> Image.Image:
@@ -43,10 +43,11 @@ def astronaut_jpeg() -> bytes:
 @cache
 def face_video(seconds: float = 4.0, *, fps: int = 10, gop: int = 10, codec: str = "h264") -> Video:
     """Return a slow pan over the astronaut: one face in every picture."""
-    return encode(_pan(round(seconds * fps)), fps=fps, gop=gop, codec=codec)
+    return encode(face_pictures(round(seconds * fps)), fps=fps, gop=gop, codec=codec)
 
 
-def _pan(count: int) -> Iterator[NDArray[np.uint8]]:
+def face_pictures(count: int) -> Iterator[NDArray[np.uint8]]:
+    """Yield RGB pictures of 448 x 336 pixels with one face in each."""
     for index in range(count):
         left = 40 * index // max(1, count - 1)
         yield np.asarray(astronaut().crop((left, 0, left + 448, 336)), np.uint8)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from fractions import Fraction
 from pathlib import Path
 from typing import cast
 
 import av
+import numpy as np
+from numpy.typing import NDArray
 
 from tests.support.media import moving_shapes
 
@@ -26,8 +29,14 @@ def write_video(
     height_px: int = 120,
     with_audio: bool = False,
     options: dict[str, str] | None = None,
+    pictures: Iterable[NDArray[np.uint8]] | None = None,
 ) -> Path:
-    """Write moving shapes into a file; the container follows the name's suffix."""
+    """Write moving shapes, or ``pictures``, into a file; the container follows the suffix."""
+    if pictures is None:
+        pictures = moving_shapes(count, width_px=width_px, height_px=height_px)
+    else:
+        pictures = list(pictures)
+        height_px, width_px = pictures[0].shape[:2]
     with av.open(str(path), "w", format=container_format, options=options or {}) as container:
         stream = cast(av.VideoStream, container.add_stream(encoder, rate=fps))
         stream.width, stream.height = width_px, height_px
@@ -42,9 +51,7 @@ def write_video(
         sound = container.add_stream("aac", rate=8000) if with_audio else None
         if sound is not None:
             sound.layout = "mono"
-        for index, picture in enumerate(
-            moving_shapes(count, width_px=width_px, height_px=height_px)
-        ):
+        for index, picture in enumerate(pictures):
             frame = av.VideoFrame.from_ndarray(picture, "rgb24")
             frame.pts, frame.time_base = index, Fraction(1, fps)
             container.mux(stream.encode(frame))
