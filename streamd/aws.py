@@ -16,12 +16,14 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import time
 from collections.abc import Iterator
 from typing import Any, Literal
 
 import boto3
+import botocore.session
 from botocore.config import Config
-from botocore.credentials import ReadOnlyCredentials
+from botocore.credentials import CredentialProvider, CredentialResolver, ReadOnlyCredentials
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
@@ -46,11 +48,16 @@ __all__ = [
     "S3Objects",
     "aws_errors",
     "create_client",
+    "create_sts_client",
     "fixed_key",
+    "tells_wrong_clock",
 ]
 
 _CONNECT_TIMEOUT_SECONDS = 5
 _READ_TIMEOUT_SECONDS = 30
+_STS_READ_TIMEOUT_SECONDS = 10
+NO_KEY_SECONDS = 30.0
+"""Where no credentials are found they are not looked for again at once: that may take seconds."""
 
 _TRANSIENT_CODES = frozenset(
     {
@@ -136,6 +143,7 @@ def create_client(
     region: str,
     max_connections: int = 10,
     attempts: int = 1,
+    credentials: Any = None,
 ) -> Any:
     """Return a thread-safe boto3 client.
 
@@ -145,6 +153,7 @@ def create_client(
         region: Region where the section names none.
         max_connections: Size of the connection pool.
         attempts: Tries per call; 1 where the caller has a back-off of its own.
+        credentials: botocore's credentials to call with instead of the section's own.
 
     Raises:
         ConfigError: If no client can be made from the settings.
@@ -167,7 +176,7 @@ def create_client(
     )
     secret = settings.secret_access_key
     try:
-        return boto3.Session().client(
+        return _session(credentials).client(
             service,
             endpoint_url=settings.endpoint_url,
             region_name=settings.region or region,
@@ -177,6 +186,49 @@ def create_client(
         )
     except (ValueError, BotoCoreError) as error:
         raise ConfigError(f"'{service}' settings make no client: {error}") from error
+
+
+def create_sts_client(*, region: str, endpoint_url: str | None = None) -> Any:
+    """Return a client of AWS's Security Token Service, with the credentials boto3 finds.
+
+    Raises:
+        ConfigError: If no client can be made from the settings.
+
+    """
+    config = Config(
+        connect_timeout=_CONNECT_TIMEOUT_SECONDS,
+        read_timeout=_STS_READ_TIMEOUT_SECONDS,
+        retries={"mode": "standard", "total_max_attempts": 2},
+        user_agent_extra="streamd",
+    )
+    try:
+        return boto3.Session().client(
+            "sts", endpoint_url=endpoint_url, region_name=region, config=config
+        )
+    except ValueError as error:
+        raise ConfigError(f"'aws.sts_endpoint_url' makes no client: {error}") from error
+
+
+class _Given(CredentialProvider):
+    """The end of a search for credentials: they are known."""
+
+    METHOD = "given"
+
+    def __init__(self, credentials: Any) -> None:
+        super().__init__()
+        self._credentials = credentials
+
+    def load(self) -> Any:
+        return self._credentials
+
+
+def _session(credentials: Any) -> boto3.Session:
+    if credentials is None:
+        return boto3.Session()
+    session = botocore.session.get_session()
+    resolver = CredentialResolver([_Given(credentials)])
+    session.register_component("credential_provider", resolver)
+    return boto3.Session(botocore_session=session)
 
 
 def fixed_key(access_key_id: str, secret_access_key: str) -> ReadOnlyCredentials:
@@ -189,13 +241,28 @@ class CredentialChain:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._credentials: Any = None  # found at the first call; refreshes itself
+        self._credentials: Any = None  # found at a call; refreshes itself
+        self._not_before = float("-inf")
 
-    def key(self) -> ReadOnlyCredentials | None:
-        """Return the key that is valid now, ``None`` where there is none."""
+    def key(self, *, expired: ReadOnlyCredentials | None = None) -> ReadOnlyCredentials | None:
+        """Return the key that is valid now, ``None`` where there is none.
+
+        Args:
+            expired: What a service has just refused as expired: it is looked for anew.
+
+        Raises:
+            AwsError: If credentials that should be there cannot be had.
+
+        """
         with self._lock, aws_errors():
-            if self._credentials is None:
+            if self._credentials is not None and expired is not None:
+                held: ReadOnlyCredentials = self._credentials.get_frozen_credentials()
+                if held.access_key == expired.access_key and held.token == expired.token:
+                    self._credentials = None
+            if self._credentials is None and time.monotonic() >= self._not_before:
                 self._credentials = boto3.Session().get_credentials()
+                if self._credentials is None:
+                    self._not_before = time.monotonic() + NO_KEY_SECONDS
             if self._credentials is None:
                 return None
             frozen: ReadOnlyCredentials = self._credentials.get_frozen_credentials()
@@ -221,8 +288,20 @@ def _from_answer(error: ClientError) -> AwsError:
     detail = error.response.get("Error", {})
     code = str(detail.get("Code", ""))
     status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
-    message = f"{code}: {detail.get('Message') or 'no message'}"
+    text = str(detail.get("Message") or "")
+    message = f"{code}: {text or 'no message'}"
+    if tells_wrong_clock(text):
+        return AwsUnavailableError(message, code=code)
     return _class_of(code, status)(message, code=code)
+
+
+def tells_wrong_clock(text: str) -> bool:
+    """Return whether AWS refuses a signature for its time alone, by what it says.
+
+    "Signature expired: 20260101T000000Z is now earlier than …", "Signature not yet current: …":
+    the code is that of any wrong signature.
+    """
+    return text.startswith(("Signature expired", "Signature not yet current"))
 
 
 def _class_of(code: str, status: int) -> type[AwsError]:

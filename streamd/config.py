@@ -124,6 +124,11 @@ class AwsSettings(Section):
 
     region: str = Field("us-east-1", pattern=r"^[a-z]{2}(-[a-z0-9]+)+$")
     account_id: str = Field("000000000000", pattern=r"^\d{12}$")
+    assume_roles: bool | None = None
+    """Assume each stream processor's RoleArn for its video and outputs at AWS; ``None``: where
+    ``kinesis_video.endpoint_url`` is ``aws``."""
+    sts_endpoint_url: str | None = Field(None, pattern=r"^https?://\S+$")
+    """Of the Security Token Service; ``None``: AWS itself, in ``region``."""
 
 
 class LimitsSettings(Section):
@@ -276,6 +281,13 @@ class Settings(BaseSettings):
     def data_dir(self) -> Path:
         """The data directory, absolute."""
         return self.server.data_dir.resolve()
+
+    @property
+    def assumes_roles(self) -> bool:
+        """Whether a stream processor's RoleArn is assumed."""
+        if self.aws.assume_roles is not None:
+            return self.aws.assume_roles
+        return self.kinesis_video.endpoint_url == "aws"
 
     @property
     def models_dir(self) -> Path:

@@ -40,6 +40,8 @@ _QUIET: Final = (
     "urllib3",
 )
 """Libraries whose details help nobody but their authors."""
+_SILENT: Final = ("botocore.credentials",)
+"""Tells with a traceback, at every try, what it raises too."""
 
 
 def configure(
@@ -58,6 +60,8 @@ def configure(
     root.setLevel(level.upper())
     for name in _QUIET:
         logging.getLogger(name).setLevel(logging.WARNING)
+    for name in _SILENT:
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     logging.captureWarnings(capture=True)
 
 

@@ -41,6 +41,7 @@ from streamd.pipeline.session import SessionRunner
 from streamd.producer.kinesis_video import KinesisVideoControl
 from streamd.producer.relay import relay_cameras
 from streamd.protocol.sigv4 import ACCOUNT_HEADER
+from streamd.roles import AssumedRoles
 from streamd.sinks.router import build_sinks
 from streamd.store import Store
 from streamd.store.vectors import CollectionVectors
@@ -61,6 +62,8 @@ SWITCH_INTERVAL_SECONDS = 0.0005
 PULSE_SECONDS = 1.0
 STORE_THREADS = 4
 OUTBOX_THREADS = 4
+CREDENTIALS_THREADS = 4
+"""Their search may wait for the network: the store's threads, and so the leases, must not."""
 
 RunBlocking = Callable[..., Awaitable[Any]]
 
@@ -138,6 +141,9 @@ async def run_sessions(
     store = Store(settings.store_url, clock=clock)
     store_pool = concurrent.futures.ThreadPoolExecutor(STORE_THREADS, thread_name_prefix="store")
     outbox_pool = concurrent.futures.ThreadPoolExecutor(OUTBOX_THREADS, thread_name_prefix="outbox")
+    credentials_pool = concurrent.futures.ThreadPoolExecutor(
+        CREDENTIALS_THREADS, thread_name_prefix="credentials"
+    )
     engine = AnalysisEngine(
         settings=settings.models,
         models_dir=settings.models_dir,
@@ -145,7 +151,8 @@ async def run_sessions(
     )
     loop = asyncio.get_running_loop()
     run_store: RunBlocking = partial(loop.run_in_executor, store_pool)
-    sinks = build_sinks(settings, clock=clock)
+    roles = AssumedRoles(region=settings.aws.region, endpoint_url=settings.aws.sts_endpoint_url)
+    sinks = build_sinks(settings, clock=clock, roles=roles)
     async with aiohttp.ClientSession(connector=_connector(settings)) as http:
         try:
             await sinks.open()
@@ -155,7 +162,7 @@ async def run_sessions(
                 run_blocking=run_store,
                 run_outbox=partial(loop.run_in_executor, outbox_pool),
                 engine=engine,
-                client=_client(setup, http, run_store),
+                client=_client(setup, http, roles, partial(loop.run_in_executor, credentials_pool)),
                 sinks=sinks,
                 search=CollectionSearch(
                     CollectionVectors(store, settings.data_dir / "collections")
@@ -179,6 +186,8 @@ async def run_sessions(
         finally:
             await sinks.aclose()
             engine.close()
+            # Whoever still looks for credentials is not waited for.
+            credentials_pool.shutdown(wait=False, cancel_futures=True)
             for pool in (outbox_pool, store_pool):
                 pool.shutdown(wait=True)
             store.close()
@@ -307,7 +316,7 @@ def _connector(settings: Settings) -> aiohttp.TCPConnector:
 
 
 def _client(
-    setup: WorkerSetup, http: aiohttp.ClientSession, run: RunBlocking
+    setup: WorkerSetup, http: aiohttp.ClientSession, roles: AssumedRoles, run: RunBlocking
 ) -> KinesisVideoClient:
     settings = setup.settings
     configured = settings.kinesis_video.endpoint_url
@@ -317,9 +326,12 @@ def _client(
         url = None if configured == "aws" else configured
     chain = CredentialChain()
 
-    async def credentials() -> SigningKey | None:
+    async def credentials(
+        role_arn: str | None, *, expired: SigningKey | None = None
+    ) -> SigningKey | None:
         if configured != "embedded":
-            found: SigningKey | None = await run(chain.key)
+            find = chain.key if role_arn is None else partial(roles.key, role_arn)
+            found: SigningKey | None = await run(partial(find, expired=expired))
             return found
         if setup.access_key_id is None or setup.secret_access_key is None:
             return None

@@ -57,7 +57,11 @@ def test_foreign_library_has_one_door(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "room", ["processors", "streamd/kvs", "streamd/records", "streamd/store", "streamd/aws.py"]
+    "room",
+    [
+        *("processors", "streamd/kvs", "streamd/records", "streamd/store"),
+        *("streamd/aws.py", "streamd/roles.py"),
+    ],
 )
 def test_blocking_and_pure_rooms_do_not_know_the_loop(room: str) -> None:
     """Only the joining rooms import asyncio."""

@@ -9,6 +9,7 @@
     └── MediaSourceError             GetMedia did not answer with media
         ├── StreamNotFoundError      the video stream does not exist
         ├── AccessDeniedError        credentials or rights do not allow it
+        │   └── RoleDeniedError      the role to read it by cannot be assumed
         ├── MediaRejectedError       the request itself is wrong
         └── MediaUnavailableError    network, server fault, time-out: may work later
             └── ThrottledError       too many calls or connections: wait longer
@@ -26,6 +27,7 @@ __all__ = [
     "MediaSourceError",
     "MediaUnavailableError",
     "PictureTooLargeError",
+    "RoleDeniedError",
     "StreamNotFoundError",
     "ThrottledError",
     "UnsupportedCodecError",
@@ -70,6 +72,10 @@ class StreamNotFoundError(MediaSourceError):
 
 class AccessDeniedError(MediaSourceError):
     """Credentials or rights do not allow reading the video stream."""
+
+
+class RoleDeniedError(AccessDeniedError):
+    """The role that may read the video stream is missing, or may not be assumed."""
 
 
 class MediaRejectedError(MediaSourceError):

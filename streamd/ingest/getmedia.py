@@ -1,18 +1,22 @@
 """The GetMedia client: where to ask, how to sign, bytes as they arrive, errors with a name.
 
 It speaks to AWS and to the embedded endpoint alike; they differ by URL and credentials.
+
+What a second try mends at once is tried here, once: a key that the service calls expired is
+replaced, a signature whose time it refuses is made by the service's clock. All else is an error,
+and when to call again the caller's affair.
 """
 
 from __future__ import annotations
 
 import json
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import aiohttp
 from botocore.auth import SigV4Auth
@@ -20,17 +24,19 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import ReadOnlyCredentials
 from yarl import URL
 
+from streamd.aws import AwsError, AwsUnavailableError, tells_wrong_clock
 from streamd.clock import Clock, SystemClock
 from streamd.ingest.errors import (
     AccessDeniedError,
     MediaRejectedError,
     MediaSourceError,
     MediaUnavailableError,
+    RoleDeniedError,
     StreamNotFoundError,
     ThrottledError,
 )
 
-__all__ = ["KinesisVideoClient", "MediaResponse", "SigningKey", "stream_address"]
+__all__ = ["FindKey", "KinesisVideoClient", "MediaResponse", "SigningKey", "stream_address"]
 
 logger = logging.getLogger(__name__)
 
@@ -59,12 +65,50 @@ _THROTTLED = {
     "ThrottlingException",
     "TooManyRequestsException",
 }
-# An expired token is replaced by the next call's, a wrong endpoint asked for again.
-_TRANSIENT = {"ExpiredTokenException", "InvalidEndpointException", "RequestTimeoutException"}
+_EXPIRED = {"ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired"}
+_WRONG_CLOCK = {"RequestExpired", "RequestInTheFuture", "RequestTimeTooSkewed"}
+_TRANSIENT = {
+    *_EXPIRED,
+    *_WRONG_CLOCK,
+    "InvalidEndpointException",
+    "RequestTimeoutException",
+}
+_WORTH_CORRECTING = timedelta(seconds=30)
+_SIGV4_TIME: Final = "%Y%m%dT%H%M%SZ"
 
 
 SigningKey = ReadOnlyCredentials
 """Frozen credentials: access key, secret key and session token."""
+
+
+class FindKey(Protocol):
+    """Gives the key for each call, looked up off the event loop."""
+
+    async def __call__(
+        self, role_arn: str | None, *, expired: SigningKey | None = None
+    ) -> SigningKey | None:
+        """Return the key of a role, or the caller's own; ``None``: requests are not signed.
+
+        Args:
+            role_arn: The role to call as; ``None``: none.
+            expired: A key that the service has just refused as expired; not to be given again.
+
+        Raises:
+            AwsError: If there is none to be had.
+
+        """
+
+
+class _ClockedAuth(SigV4Auth):
+    """Signs for a time that is given, not for this machine's."""
+
+    def __init__(self, key: SigningKey, region: str, now: datetime) -> None:
+        super().__init__(key, SIGNING_NAME, region)
+        self._now = now
+
+    def _modify_request_before_signing(self, request: Any) -> None:
+        request.context["timestamp"] = self._now.strftime(_SIGV4_TIME)
+        super()._modify_request_before_signing(request)  # type: ignore[misc]  # not in the stubs
 
 
 class MediaResponse:
@@ -88,6 +132,12 @@ class MediaResponse:
 
 
 @dataclass(frozen=True, slots=True)
+class _Caller:
+    account_id: str | None
+    role_arn: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class _Endpoint:
     url: str
     valid_until: float  # monotonic
@@ -102,7 +152,7 @@ class KinesisVideoClient:
         session: aiohttp.ClientSession,
         region: str,
         endpoint_url: str | None = None,
-        credentials: Callable[[], Awaitable[SigningKey | None]] | None = None,
+        credentials: FindKey | None = None,
         account_header: str | None = None,
         clock: Clock | None = None,
         read_timeout_seconds: float = READ_TIMEOUT_SECONDS,
@@ -113,8 +163,7 @@ class KinesisVideoClient:
             session: Its connector bounds how many streams can be read at once.
             region: Region requests are signed for.
             endpoint_url: Of the control plane; ``None``: AWS in ``region``.
-            credentials: Gives the key for each call, looked up off the event loop; without
-                it, or when it gives ``None``, requests are not signed.
+            credentials: Gives the key for each call; without it requests are not signed.
             account_header: Header that tells the embedded endpoint whose stream is meant; AWS
                 knows it by the key.
             clock: Where the time comes from.
@@ -128,11 +177,18 @@ class KinesisVideoClient:
         self._account_header = account_header
         self._clock = clock or SystemClock()
         self._read_timeout_seconds = read_timeout_seconds
-        self._endpoints: dict[tuple[str | None, str], _Endpoint] = {}
+        self._ahead = timedelta(0)
+        """How far the service's clock is ahead of this machine's, once it minds."""
+        self._endpoints: dict[tuple[_Caller, str], _Endpoint] = {}
 
     @asynccontextmanager
     async def get_media(
-        self, stream: str, start_selector: Mapping[str, Any], *, account_id: str | None = None
+        self,
+        stream: str,
+        start_selector: Mapping[str, Any],
+        *,
+        account_id: str | None = None,
+        role_arn: str | None = None,
     ) -> AsyncIterator[MediaResponse]:
         """Call GetMedia and give the answer as soon as it begins; leaving closes it.
 
@@ -140,12 +196,14 @@ class KinesisVideoClient:
             stream: Name or ARN; an ARN without the creation time is addressed by its name.
             start_selector: As on the wire: ``StartSelectorType`` and its member.
             account_id: Whose stream it is; ``None``: the key's own account's.
+            role_arn: Role to call as; ``None``: none.
 
         Raises:
             MediaSourceError: One of its subclasses, by what the server says.
 
         """
-        base = await self._data_endpoint(stream, account_id)
+        caller = _Caller(account_id, role_arn)
+        base = await self._data_endpoint(stream, caller)
         body = {**stream_address(stream), "StartSelector": dict(start_selector)}
         timeout = aiohttp.ClientTimeout(
             total=None,
@@ -153,9 +211,11 @@ class KinesisVideoClient:
             sock_read=self._read_timeout_seconds,
         )
         try:
-            response = await self._post(f"{base}/getMedia", body, timeout, account_id)
+            response = await self._post(f"{base}/getMedia", body, timeout, caller)
+        except (ThrottledError, AccessDeniedError, MediaRejectedError):
+            raise  # the endpoint is right, and asking for it is limited to five times a second
         except MediaSourceError:
-            self._endpoints.pop((account_id, stream), None)  # it may have moved
+            self._endpoints.pop((caller, stream), None)  # it may have moved
             raise
         try:
             yield MediaResponse(response, self._date_of(response))
@@ -163,67 +223,109 @@ class KinesisVideoClient:
             # close, not release: the rest of an endless body must not be read.
             response.close()
 
-    async def _data_endpoint(self, stream: str, account_id: str | None) -> str:
-        known = self._endpoints.get((account_id, stream))
+    async def _data_endpoint(self, stream: str, caller: _Caller) -> str:
+        known = self._endpoints.get((caller, stream))
         if known is not None and self._clock.monotonic() < known.valid_until:
             return known.url
+        try:
+            url = await self._ask_endpoint(stream, caller)
+        except MediaUnavailableError:
+            if known is None:
+                raise
+            url = known.url  # old, but no call has failed with it
+        valid_until = self._clock.monotonic() + ENDPOINT_LIFETIME_SECONDS
+        self._endpoints[caller, stream] = _Endpoint(url, valid_until)
+        return url
+
+    async def _ask_endpoint(self, stream: str, caller: _Caller) -> str:
         body = {**stream_address(stream), "APIName": "GET_MEDIA"}
         timeout = aiohttp.ClientTimeout(
             total=CALL_TIMEOUT_SECONDS, sock_connect=CONNECT_TIMEOUT_SECONDS
         )
-        response = await self._post(
-            f"{self._endpoint_url}/getDataEndpoint", body, timeout, account_id
-        )
+        response = await self._post(f"{self._endpoint_url}/getDataEndpoint", body, timeout, caller)
         async with response:
             with _network_errors():
                 answer = await _json_of(response)
         url = answer.get("DataEndpoint")
         if not isinstance(url, str) or not url.startswith(("http://", "https://")):
             raise MediaUnavailableError(f"GetDataEndpoint answered {str(answer)[:200]!r}")
-        url = url.rstrip("/")
-        valid_until = self._clock.monotonic() + ENDPOINT_LIFETIME_SECONDS
-        self._endpoints[account_id, stream] = _Endpoint(url, valid_until)
-        return url
+        return url.rstrip("/")
 
     async def _post(
-        self,
-        url: str,
-        body: Mapping[str, Any],
-        timeout: aiohttp.ClientTimeout,
-        account_id: str | None,
+        self, url: str, body: Mapping[str, Any], timeout: aiohttp.ClientTimeout, caller: _Caller
     ) -> aiohttp.ClientResponse:
         data = json.dumps(body).encode()
-        headers = await self._headers(url, data, account_id)
+        key = await self._key(caller)
+        response = await self._send(url, data, timeout, caller, key)
+        if response.status == 200:
+            return response
+        refusal = await _refusal(response)
+        if key is None or not (again := await self._mended(refusal, caller, key)):
+            raise refusal.error()
+        response = await self._send(url, data, timeout, caller, again)
+        if response.status == 200:
+            return response
+        raise (await _refusal(response)).error()
+
+    async def _mended(
+        self, refusal: _Refusal, caller: _Caller, key: SigningKey
+    ) -> SigningKey | None:
+        """Mend what a call was refused for; returns the key to call again with, if any."""
+        if refusal.is_expired:
+            renewed = await self._key(caller, expired=key)
+            return renewed if renewed is not None and renewed != key else None
+        if refusal.is_clock and refusal.date is not None:
+            ahead = refusal.date - self._clock.now()
+            if abs(ahead - self._ahead) >= _WORTH_CORRECTING:
+                logger.warning(
+                    "this machine's clock is %d s behind the video endpoint's; "
+                    "requests are signed by that",
+                    ahead.total_seconds(),
+                )
+                self._ahead = ahead
+                return key
+        return None
+
+    async def _send(
+        self,
+        url: str,
+        data: bytes,
+        timeout: aiohttp.ClientTimeout,
+        caller: _Caller,
+        key: SigningKey | None,
+    ) -> aiohttp.ClientResponse:
+        headers = {"Content-Type": "application/json"}
+        if self._account_header is not None and caller.account_id is not None:
+            headers[self._account_header] = caller.account_id
+        if key is not None:
+            request = AWSRequest(method="POST", url=url, data=data, headers=headers)
+            _ClockedAuth(key, self._region, self._clock.now() + self._ahead).add_auth(request)
+            headers = dict(request.headers.items())
         with _network_errors():
-            response = await self._session.post(
+            return await self._session.post(
                 URL(url, encoded=True),
                 data=data,
                 headers=headers,
                 timeout=timeout,
                 allow_redirects=False,
             )
-            if response.status == 200:
-                return response
-            async with response:
-                raise _error_of(response.status, response.headers, await _json_of(response))
 
-    async def _headers(self, url: str, data: bytes, account_id: str | None) -> dict[str, str]:
-        headers = {"Content-Type": "application/json"}
-        if self._account_header is not None and account_id is not None:
-            headers[self._account_header] = account_id
-        key = await self._credentials() if self._credentials is not None else None
-        if key is None:
-            return headers
-        request = AWSRequest(method="POST", url=url, data=data, headers=headers)
-        SigV4Auth(key, SIGNING_NAME, self._region).add_auth(request)
-        return dict(request.headers.items())
+    async def _key(
+        self, caller: _Caller, *, expired: SigningKey | None = None
+    ) -> SigningKey | None:
+        if self._credentials is None:
+            return None
+        try:
+            return await self._credentials(caller.role_arn, expired=expired)
+        except AwsUnavailableError as error:
+            raise MediaUnavailableError(f"no credentials now: {error}") from error
+        except AwsError as error:
+            if caller.role_arn is None:
+                raise AccessDeniedError(f"no credentials: {error}") from error
+            raise RoleDeniedError(f"role {caller.role_arn}: {error}") from error
 
     def _date_of(self, response: aiohttp.ClientResponse) -> datetime:
-        try:
-            date = parsedate_to_datetime(response.headers["Date"])
-        except (KeyError, ValueError):
-            return self._clock.now()
-        return date if date.tzinfo is not None else date.replace(tzinfo=UTC)
+        return _date_in(response.headers) or self._clock.now() + self._ahead
 
 
 def stream_address(stream: str) -> dict[str, str]:
@@ -261,18 +363,57 @@ async def _json_of(response: aiohttp.ClientResponse) -> dict[str, Any]:
     return document if isinstance(document, dict) else {}
 
 
-def _error_of(status: int, headers: Mapping[str, str], body: Mapping[str, Any]) -> MediaSourceError:
+def _date_in(headers: Mapping[str, str]) -> datetime | None:
+    try:
+        date = parsedate_to_datetime(headers["Date"])
+    except (KeyError, ValueError):
+        return None
+    return date if date.tzinfo is not None else date.replace(tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class _Refusal:
+    """An answer that is none."""
+
+    status: int
+    code: str
+    text: str
+    date: datetime | None
+
+    @property
+    def is_expired(self) -> bool:
+        return self.code in _EXPIRED
+
+    @property
+    def is_clock(self) -> bool:
+        return self.code in _WRONG_CLOCK or tells_wrong_clock(self.text)
+
+    def error(self) -> MediaSourceError:
+        code, status = self.code, self.status
+        message = f"{code or 'HTTP'} ({status}): {self.text or 'no message'}"
+        if code in _NOT_FOUND or (not code and status == 404):
+            return StreamNotFoundError(message)
+        if self.is_clock:
+            return MediaUnavailableError(message)
+        if code in _DENIED or (not code and status in (401, 403)):
+            return AccessDeniedError(message)
+        if code in _THROTTLED or status == 429:
+            return ThrottledError(message)
+        if code in _TRANSIENT or status >= 500 or not 400 <= status < 500:
+            return MediaUnavailableError(message)
+        return MediaRejectedError(message)
+
+
+async def _refusal(response: aiohttp.ClientResponse) -> _Refusal:
+    async with response:
+        with _network_errors():
+            body = await _json_of(response)
+    headers = response.headers
     kind = headers.get("x-amzn-ErrorType") or headers.get("x-amz-ErrorType")
     kind = str(kind or body.get("__type") or body.get("code") or "")
-    code = kind.partition(":")[0].rpartition("#")[2]
-    text = str(body.get("Message") or body.get("message") or "")
-    message = f"{code or 'HTTP'} ({status}): {text or 'no message'}"
-    if code in _NOT_FOUND or (not code and status == 404):
-        return StreamNotFoundError(message)
-    if code in _DENIED or (not code and status in (401, 403)):
-        return AccessDeniedError(message)
-    if code in _THROTTLED or status == 429:
-        return ThrottledError(message)
-    if code in _TRANSIENT or status >= 500 or not 400 <= status < 500:
-        return MediaUnavailableError(message)
-    return MediaRejectedError(message)
+    return _Refusal(
+        status=response.status,
+        code=kind.partition(":")[0].rpartition("#")[2],
+        text=str(body.get("Message") or body.get("message") or ""),
+        date=_date_in(headers),
+    )

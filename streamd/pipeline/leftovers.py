@@ -12,6 +12,8 @@ import contextlib
 import logging
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from streamd.clock import Clock
 from streamd.config import Settings
 from streamd.errors import StreamdError
@@ -26,6 +28,7 @@ from streamd.pipeline.outbox import (
 )
 from streamd.pipeline.outbox_file import owner_of
 from streamd.pipeline.preparation import targets_of
+from streamd.pipeline.progress import SessionProgress
 from streamd.sinks.router import SinkRouter
 from streamd.store import Store
 from streamd.store.errors import NotFoundError, StoreError
@@ -111,14 +114,17 @@ class LeftoverDelivery:
     async def _deliver_outbox(self, name: str) -> None:
         path = outbox_path(self._folder, name)
         targets = await self._targets(name)
-        account_id, _ = self._owner(name)
-        is_own = account_id == self._settings.aws.account_id
         outbox = await self._run_outbox(
             lambda: Outbox(path, max_bytes=self._settings.outbox.max_bytes, clock=self._clock)
         )
+        try:
+            sinks = await self._sinks_for(name, outbox)
+        except OutboxError:
+            await self._run_outbox(outbox.close)
+            raise
         delivery = Delivery(
             outbox,
-            self._sinks if is_own else self._sinks.of_account(account_id),
+            sinks,
             processor_name=name,
             dead_letter_dir=self._settings.data_dir / "dead-letter",
             metrics=self._metrics,
@@ -144,6 +150,21 @@ class LeftoverDelivery:
             logger.error("leftovers not delivered", exc_info=ended)
         elif drained and targets is None:
             await self._run_outbox(_remove, path)
+
+    async def _sinks_for(self, name: str, outbox: Outbox) -> SinkRouter:
+        account_id, _ = self._owner(name)
+        sinks = self._sinks
+        if account_id != self._settings.aws.account_id:
+            sinks = sinks.of_account(account_id)
+        if self._settings.assumes_roles:
+            # Its stream processor may be gone; the role its results were made for is not known
+            # but from them.
+            state = await self._run_outbox(outbox.state)
+            with contextlib.suppress(ValidationError):
+                progress = SessionProgress.model_validate_json(state or "")
+                if progress.role_arn is not None:
+                    sinks = sinks.of_role(progress.role_arn)
+        return sinks
 
     async def _targets(self, name: str) -> list[str] | None:
         try:

@@ -12,6 +12,7 @@ from streamd.ingest.getmedia import KinesisVideoClient
 from streamd.metrics import Metrics
 from streamd.pipeline.collection_search import CollectionSearch
 from streamd.pipeline.engine import AnalysisEngine
+from streamd.resources import StreamProcessor
 from streamd.sinks.router import SinkRouter
 from streamd.store import Store
 
@@ -34,3 +35,7 @@ class SessionParts:
     search: CollectionSearch
     metrics: Metrics
     clock: Clock
+
+    def role_of(self, processor: StreamProcessor) -> str | None:
+        """Return the role to act by for a stream processor, ``None`` for the daemon's own."""
+        return processor.definition.role_arn if self.settings.assumes_roles else None

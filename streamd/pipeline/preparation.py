@@ -79,6 +79,8 @@ async def prepare(
     sinks = parts.sinks
     if processor.account_id != parts.settings.aws.account_id:
         sinks = sinks.of_account(processor.account_id)
+    if (role_arn := parts.role_of(processor)) is not None:
+        sinks = sinks.of_role(role_arn)
     await _check_targets(processor, sinks, resumed=session.epoch > 1)
     # Opening the outbox takes it from whoever has it. All this took a while: by now that may be
     # the session of a stream processor that was made anew under this name.
@@ -88,6 +90,7 @@ async def prepare(
     )
     outbox = await parts.engine.run(_open_outbox, name, parts)
     progress = await parts.engine.run(_progress, outbox, session)
+    progress.role_arn = role_arn
     settings = processor.definition.settings
     max_duration_ms = None
     if isinstance(settings, ConnectedHomeSettings):

@@ -17,6 +17,9 @@ class SessionProgress(BaseModel):
     model_config = ConfigDict(extra="ignore")
 
     session_id: str
+    role_arn: str | None = None
+    """Role its results are written by; ``None``: the daemon's own credentials. Results may
+    outlive their stream processor."""
     position: FramePosition | None = None
     """The last frame whose results are in the outbox."""
     last_fragment_number: str | None = None

@@ -256,6 +256,7 @@ class SessionRunner:
             client=self._parts.client,
             stream_arn=self._processor.definition.input_arn,
             account_id=self._processor.account_id,
+            role_arn=self._parts.role_of(self._processor),
             start=self._session.start,
             after_fragment=chain.progress.last_fragment_number,
             started_at=self._session.created_at,
@@ -268,14 +269,18 @@ class SessionRunner:
         media_at = loop.time()
         while True:
             called_at = loop.time()
+            answered = False
+            reason = ""
             limit = idle_seconds if self._is_label else None
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(limit) as deadline:
                     async for event in source.read():
                         if isinstance(event, Opened):
+                            answered = True
                             await self._report_opened()
                         elif isinstance(event, ReadEnded):
                             self._note_end(event)
+                            reason = f" ({event.error})" if event.error else ""
                             if event.fragments:
                                 backoff.reset()
                         else:
@@ -298,11 +303,11 @@ class SessionRunner:
                 return
             if silent_seconds >= NO_MEDIA_NOTICE_SECONDS:
                 stream = stream_name_of(self._processor.definition.input_arn)
-                self._silence = f"No media is arriving on stream {stream}; waiting for it"
+                self._silence = f"No media is arriving on stream {stream}; waiting for it{reason}"
             metrics.source_reconnects.labels(name).inc()
             # An answer that was open for a while ended because nothing came: ask again at
             # once, or the camera's first pictures wait for nothing.
-            lasted = loop.time() - called_at > CALL_AGAIN_AT_ONCE_SECONDS
+            lasted = answered and loop.time() - called_at > CALL_AGAIN_AT_ONCE_SECONDS
             await asyncio.sleep(CALL_AGAIN_SECONDS if lasted else backoff.next_delay())
 
     def _note_end(self, ended: ReadEnded) -> None:

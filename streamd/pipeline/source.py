@@ -19,6 +19,7 @@ from streamd.ingest.errors import (
     AccessDeniedError,
     MediaRejectedError,
     MediaUnavailableError,
+    RoleDeniedError,
     StreamNotFoundError,
 )
 from streamd.ingest.getmedia import KinesisVideoClient
@@ -33,6 +34,7 @@ from streamd.kvs.fragments import (
 )
 from streamd.pipeline.errors import SessionFailedError
 from streamd.resources import StartRequest
+from streamd.roles import ROLE_DENIED
 
 __all__ = ["MediaSource", "Opened", "ReadEnded", "SourceEvent", "stream_name_of"]
 
@@ -73,6 +75,7 @@ class MediaSource:
         client: KinesisVideoClient,
         stream_arn: str,
         account_id: str | None = None,
+        role_arn: str | None = None,
         start: StartRequest,
         after_fragment: str | None,
         started_at: datetime,
@@ -81,6 +84,7 @@ class MediaSource:
         self._client = client
         self._stream_arn = stream_arn
         self._account_id = account_id
+        self._role_arn = role_arn
         self._start = start
         self._after = after_fragment
         self._current: str | None = None
@@ -118,7 +122,10 @@ class MediaSource:
         fragments = 0
         try:
             async with self._client.get_media(
-                self._stream_arn, self.selector(), account_id=self._account_id
+                self._stream_arn,
+                self.selector(),
+                account_id=self._account_id,
+                role_arn=self._role_arn,
             ) as media:
                 if self._opened_at is None:
                     self._opened_at = media.server_date
@@ -133,8 +140,12 @@ class MediaSource:
         except StreamNotFoundError:
             name = stream_name_of(self._stream_arn)
             raise SessionFailedError(f"Stream {name} doesn't exist") from None
-        except AccessDeniedError:
-            raise SessionFailedError("Access denied to Kinesis Video") from None
+        except RoleDeniedError as error:
+            logger.warning("the role cannot be assumed: %s", error)
+            raise SessionFailedError(ROLE_DENIED) from error
+        except AccessDeniedError as error:
+            logger.warning("the video stream may not be read: %s", error)
+            raise SessionFailedError("Access denied to Kinesis Video") from error
         except MediaRejectedError as error:
             raise SessionFailedError(f"Kinesis Video refuses the request: {error}") from error
         except CutOffError as error:

@@ -20,8 +20,9 @@ from streamd.aws import (
     aws_errors,
 )
 from streamd.records.items import OutboxItem
+from streamd.roles import AssumedRoles
+from streamd.sinks.client import ClientSink
 from streamd.sinks.errors import SinkError, SinkRejectedError, SinkUnavailableError
-from streamd.sinks.sink import BlockingSink
 from streamd.sinks.targets import stream_denied, stream_missing, stream_name
 
 __all__ = ["MAX_CALL_BYTES", "MAX_CALL_RECORDS", "MAX_RECORD_BYTES", "KinesisSink"]
@@ -36,23 +37,24 @@ MAX_RECORD_BYTES = 1024 * 1024
 Batch = list[tuple[int, OutboxItem]]
 
 
-class KinesisSink(BlockingSink):
+class KinesisSink(ClientSink):
     """Writes records to Kinesis data streams.
 
     Args:
-        create_client: Makes the boto3 client; called once, in a thread.
+        create_client: See :class:`ClientSink`.
         threads: Calls at once.
+        roles: See :class:`ClientSink`.
 
     """
 
-    def __init__(self, create_client: Callable[[], Any], *, threads: int = 4) -> None:
-        super().__init__("kinesis", threads=threads)
-        self._create_client = create_client
-        self._client: Any = None  # set by open()
-
-    async def open(self) -> None:
-        """See :meth:`Sink.open`."""
-        self._client = await self.run(self._create_client)
+    def __init__(
+        self,
+        create_client: Callable[..., Any],
+        *,
+        threads: int = 4,
+        roles: AssumedRoles | None = None,
+    ) -> None:
+        super().__init__("kinesis", create_client, threads=threads, roles=roles)
 
     async def deliver(self, items: Sequence[OutboxItem]) -> None:
         """See :meth:`Sink.deliver`."""

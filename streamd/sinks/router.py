@@ -7,8 +7,10 @@ from collections.abc import Mapping
 
 from streamd.aws import create_client
 from streamd.clock import Clock
-from streamd.config import Settings
+from streamd.config import KinesisSettings, S3Settings, Settings, SnsSettings
 from streamd.records.items import Kind
+from streamd.roles import AssumedRoles
+from streamd.sinks.client import ClientSink
 from streamd.sinks.kinesis import KinesisSink
 from streamd.sinks.local import LocalSink
 from streamd.sinks.s3 import S3Sink
@@ -38,6 +40,15 @@ class SinkRouter:
             }
         )
 
+    def of_role(self, role_arn: str) -> SinkRouter:
+        """Return the sinks that write by a role, where AWS itself, or its like, is written to."""
+        return SinkRouter(
+            {
+                kind: sink.of_role(role_arn) if isinstance(sink, ClientSink) else sink
+                for kind, sink in self._sinks.items()
+            }
+        )
+
     async def open(self) -> None:
         """Open every sink."""
         for sink in self._each():
@@ -57,8 +68,17 @@ class SinkRouter:
         return list({id(sink): sink for sink in self._sinks.values()}.values())
 
 
-def build_sinks(settings: Settings, *, clock: Clock) -> SinkRouter:
-    """Make the sinks that ``[outputs]`` names."""
+def build_sinks(
+    settings: Settings, *, clock: Clock, roles: AssumedRoles | None = None
+) -> SinkRouter:
+    """Make the sinks that ``[outputs]`` names.
+
+    Args:
+        settings: All settings.
+        clock: Where the time comes from.
+        roles: Gives the credentials of roles; a section with a key of its own does without.
+
+    """
     outputs, region = settings.outputs, settings.aws.region
     local = LocalSink(settings.data_dir / "outputs", clock=clock)
     chosen: dict[Kind, str] = {"kinesis": outputs.kinesis, "s3": outputs.s3, "sns": outputs.sns}
@@ -68,17 +88,26 @@ def build_sinks(settings: Settings, *, clock: Clock) -> SinkRouter:
         from streamd.sinks.kafka import KafkaSink  # noqa: PLC0415
 
         made["kafka"] = KafkaSink(settings.kafka)
+
+    def roles_for(section: KinesisSettings | S3Settings | SnsSettings) -> AssumedRoles | None:
+        return roles if section.access_key_id is None else None
+
     if outputs.kinesis == "kinesis":
         made["kinesis"] = KinesisSink(
-            functools.partial(create_client, "kinesis", settings.kinesis, region=region)
+            functools.partial(create_client, "kinesis", settings.kinesis, region=region),
+            roles=roles_for(settings.kinesis),
         )
     if outputs.s3 == "s3":
         # Parts of long objects are worth a retry of their own; records must keep their order.
         made["s3"] = S3Sink(
-            functools.partial(create_client, "s3", settings.s3, region=region, attempts=3)
+            functools.partial(create_client, "s3", settings.s3, region=region, attempts=3),
+            roles=roles_for(settings.s3),
         )
     if outputs.sns == "sns":
-        made["sns"] = SnsSink(functools.partial(create_client, "sns", settings.sns, region=region))
+        made["sns"] = SnsSink(
+            functools.partial(create_client, "sns", settings.sns, region=region),
+            roles=roles_for(settings.sns),
+        )
     if outputs.sns == "webhook":
         made["webhook"] = WebhookSink(settings.webhook, clock=clock)
     return SinkRouter({kind: made[name] for kind, name in chosen.items()})

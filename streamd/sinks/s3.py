@@ -19,30 +19,32 @@ from streamd.aws import (
 )
 from streamd.aws_s3 import put_object
 from streamd.records.items import KMS_KEY_ID, OutboxItem
+from streamd.roles import AssumedRoles
+from streamd.sinks.client import ClientSink
 from streamd.sinks.errors import SinkError, SinkGoneError, SinkRejectedError, SinkUnavailableError
-from streamd.sinks.sink import BlockingSink
 from streamd.sinks.targets import bucket_denied, bucket_missing
 
 __all__ = ["S3Sink"]
 
 
-class S3Sink(BlockingSink):
+class S3Sink(ClientSink):
     """Writes objects to S3 buckets.
 
     Args:
-        create_client: Makes the boto3 client; called once, in a thread.
+        create_client: See :class:`ClientSink`.
         threads: Uploads at once.
+        roles: See :class:`ClientSink`.
 
     """
 
-    def __init__(self, create_client: Callable[[], Any], *, threads: int = 8) -> None:
-        super().__init__("s3", threads=threads)
-        self._create_client = create_client
-        self._client: Any = None  # set by open()
-
-    async def open(self) -> None:
-        """See :meth:`Sink.open`."""
-        self._client = await self.run(self._create_client)
+    def __init__(
+        self,
+        create_client: Callable[..., Any],
+        *,
+        threads: int = 8,
+        roles: AssumedRoles | None = None,
+    ) -> None:
+        super().__init__("s3", create_client, threads=threads, roles=roles)
 
     async def deliver(self, items: Sequence[OutboxItem]) -> None:
         """See :meth:`Sink.deliver`."""

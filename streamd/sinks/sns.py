@@ -13,8 +13,9 @@ from streamd.aws import (
     aws_errors,
 )
 from streamd.records.items import EVENT_ID, SUBJECT, OutboxItem
+from streamd.roles import AssumedRoles
+from streamd.sinks.client import ClientSink
 from streamd.sinks.errors import SinkError, SinkRejectedError, SinkUnavailableError
-from streamd.sinks.sink import BlockingSink
 from streamd.sinks.targets import topic_denied, topic_missing, topic_name
 
 __all__ = ["MAX_MESSAGE_BYTES", "SnsSink"]
@@ -23,28 +24,33 @@ MAX_MESSAGE_BYTES = 256 * 1024
 """Longest message (SNS API Reference, Publish)."""
 
 
-class SnsSink(BlockingSink):
+class SnsSink(ClientSink):
     """Publishes notifications to SNS topics.
 
     Args:
-        create_client: Makes the boto3 client; called once, in a thread.
+        create_client: See :class:`ClientSink`.
         threads: Calls at once, over all sessions.
+        roles: See :class:`ClientSink`.
 
     """
 
-    def __init__(self, create_client: Callable[[], Any], *, threads: int = 4) -> None:
-        super().__init__("sns", threads=threads)
-        self._create_client = create_client
-        self._client: Any = None  # set by open()
-
-    async def open(self) -> None:
-        """See :meth:`Sink.open`."""
-        self._client = await self.run(self._create_client)
+    def __init__(
+        self,
+        create_client: Callable[..., Any],
+        *,
+        threads: int = 4,
+        roles: AssumedRoles | None = None,
+    ) -> None:
+        super().__init__("sns", create_client, threads=threads, roles=roles)
 
     async def deliver(self, items: Sequence[OutboxItem]) -> None:
         """See :meth:`Sink.deliver`."""
         for position, item in enumerate(items):
-            await self.run(self._publish, item, position)
+            try:
+                await self.run(self._publish, item, position)
+            except SinkError as error:
+                error.settled |= frozenset(range(position))
+                raise
 
     async def check(self, target: str) -> None:
         """See :meth:`Sink.check`."""

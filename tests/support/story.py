@@ -26,6 +26,7 @@ def create_face_search(
     stream: str | None = None,
     stream_arn: str | None = None,
     account: str = "000000000000",
+    role: str = ROLE,
     **more: Any,
 ) -> tuple[str, str]:
     """Make a collection with one face, a stream and a face-search processor of one name.
@@ -47,7 +48,7 @@ def create_face_search(
         Input={"KinesisVideoStream": {"Arn": arn}},
         Output={"KinesisDataStream": {"Arn": f"arn:aws:kinesis:us-east-1:{account}:stream/{name}"}},
         Settings={"FaceSearch": {"CollectionId": name, "FaceMatchThreshold": 85}},
-        RoleArn=ROLE,
+        RoleArn=role,
         **more,
     )
     return indexed["FaceRecords"][0]["Face"]["FaceId"], arn

@@ -14,6 +14,7 @@ from streamd.ingest.errors import (
     AccessDeniedError,
     MediaSourceError,
     MediaUnavailableError,
+    RoleDeniedError,
     StreamNotFoundError,
 )
 from streamd.ingest.getmedia import KinesisVideoClient
@@ -25,6 +26,7 @@ from streamd.resources import StartRequest
 from tests.support.media import encode, get_media_fragments, moving_shapes
 
 ARN = "arn:aws:kinesisvideo:us-east-1:000000000000:stream/cam/1700000000000"
+ROLE = "arn:aws:iam::111122223333:role/viewer"
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
 
@@ -50,10 +52,16 @@ class FakeClient:
 
     @asynccontextmanager
     async def get_media(
-        self, stream: str, selector: Mapping[str, Any], *, account_id: str | None = None
+        self,
+        stream: str,
+        selector: Mapping[str, Any],
+        *,
+        account_id: str | None = None,
+        role_arn: str | None = None,
     ) -> AsyncIterator[Answer]:
         assert stream == ARN
         assert account_id == "111122223333"
+        assert role_arn == ROLE
         self.selectors.append(dict(selector))
         answer = self.answers.pop(0)
         if answer.error is not None:
@@ -71,6 +79,7 @@ def _source(client: FakeClient, **start: Any) -> MediaSource:
         client=cast(KinesisVideoClient, client),
         stream_arn=ARN,
         account_id="111122223333",
+        role_arn=ROLE,
         start=StartRequest(**start),
         after_fragment=None,
         started_at=NOW,
@@ -154,8 +163,9 @@ async def test_network_faults_end_a_call_only() -> None:
     [
         (StreamNotFoundError("x"), "Stream cam doesn't exist"),
         (AccessDeniedError("x"), "Access denied to Kinesis Video"),
+        (RoleDeniedError("x"), "Access denied to Role"),
     ],
-    ids=["missing", "denied"],
+    ids=["missing", "denied", "role"],
 )
 async def test_missing_stream_and_rights_fail_in_awss_words(
     error: MediaSourceError, message: str
