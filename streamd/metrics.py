@@ -94,6 +94,9 @@ class Metrics:
             "Times a session began anew because the disk, the store or memory failed it.",
             "error",
         )
+        self.feeds = gauge(
+            "streamd_feeds", "Streams being read and decoded, each for all its sessions together."
+        )
         self.media_bytes = counter(
             "streamd_media_bytes_total", "Bytes of media read by sessions.", "stream_processor"
         )

@@ -34,6 +34,8 @@ from streamd.ingest.getmedia import KinesisVideoClient, SigningKey
 from streamd.metrics import Metrics
 from streamd.pipeline.collection_search import CollectionSearch
 from streamd.pipeline.engine import AnalysisEngine, usable_cores
+from streamd.pipeline.feed import FeedParts
+from streamd.pipeline.feeds import Feeds
 from streamd.pipeline.host import SessionHost
 from streamd.pipeline.leftovers import LeftoverDelivery
 from streamd.pipeline.parts import SessionParts
@@ -149,6 +151,9 @@ async def run_sessions(
         models_dir=settings.models_dir,
         threads=analysis_threads(settings),
     )
+    feeds = Feeds(
+        FeedParts(settings=settings.analysis, engine=engine, metrics=metrics, clock=clock)
+    )
     loop = asyncio.get_running_loop()
     run_store: RunBlocking = partial(loop.run_in_executor, store_pool)
     roles = AssumedRoles(region=settings.aws.region, endpoint_url=settings.aws.sts_endpoint_url)
@@ -162,6 +167,7 @@ async def run_sessions(
                 run_blocking=run_store,
                 run_outbox=partial(loop.run_in_executor, outbox_pool),
                 engine=engine,
+                feeds=feeds,
                 client=_client(setup, http, roles, partial(loop.run_in_executor, credentials_pool)),
                 sinks=sinks,
                 search=CollectionSearch(
@@ -184,6 +190,7 @@ async def run_sessions(
             async with _delivering_leftovers(setup, parts), _relaying(setup, metrics, stop):
                 await host.run(stop)
         finally:
+            await feeds.aclose()
             await sinks.aclose()
             engine.close()
             # Whoever still looks for credentials is not waited for.

@@ -167,6 +167,11 @@ class Delivery:
         """
         return await self._until(lambda: self._outbox.pending() == 0, deadline_seconds)
 
+    @property
+    def has_room(self) -> bool:
+        """Whether more results may be made now."""
+        return not self._outbox.is_full
+
     async def wait_for_room(self, timeout_seconds: float | None = None) -> bool:
         """Wait until the outbox is not full; return whether that is so.
 

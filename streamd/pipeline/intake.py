@@ -68,6 +68,11 @@ class Intake(Generic[T]):
             self._changed.notify_all()
             return [item for item, _ in taken]
 
+    async def until_closed(self) -> None:
+        """Wait until no more items can come."""
+        async with self._changed:
+            await self._changed.wait_for(lambda: self._closed)
+
     async def close(self) -> None:
         """No more items will come; what is buffered can still be taken."""
         async with self._changed:

@@ -12,6 +12,7 @@ from streamd.ingest.getmedia import KinesisVideoClient
 from streamd.metrics import Metrics
 from streamd.pipeline.collection_search import CollectionSearch
 from streamd.pipeline.engine import AnalysisEngine
+from streamd.pipeline.feeds import Feeds
 from streamd.resources import StreamProcessor
 from streamd.sinks.router import SinkRouter
 from streamd.store import Store
@@ -30,6 +31,7 @@ class SessionParts:
     run_outbox: Callable[..., Awaitable[Any]]
     """Runs an outbox call on the outboxes' threads."""
     engine: AnalysisEngine
+    feeds: Feeds
     client: KinesisVideoClient
     sinks: SinkRouter
     search: CollectionSearch

@@ -101,7 +101,6 @@ async def prepare(
         analysis=analysis,
         outbox=outbox,
         progress=progress,
-        settings=parts.settings.analysis,
         max_duration_ms=max_duration_ms,
         metrics=parts.metrics,
         clock=parts.clock,

@@ -36,12 +36,18 @@ class SessionProgress(BaseModel):
 
     def has_passed(self, position: FramePosition) -> bool:
         """Return whether the frame's results were made before, by this process or another."""
+        if self.has_completed(position.fragment_number):
+            return True
         last = self.position
-        return (
-            last is not None
-            and last.fragment_number == position.fragment_number
-            and last.frame_offset_ns >= position.frame_offset_ns
-        )
+        if last is None:
+            return False
+        here, there = int(position.fragment_number), int(last.fragment_number)
+        return here < there or (here == there and position.frame_offset_ns <= last.frame_offset_ns)
+
+    def has_completed(self, fragment_number: str) -> bool:
+        """Return whether all frames of the fragment were analysed: numbers rise in a stream."""
+        last = self.last_fragment_number
+        return last is not None and int(fragment_number) <= int(last)
 
     def media_time_ms(self, position: FramePosition) -> int:
         """Return the frame's media time since the session's first frame, 0 or more."""

@@ -10,7 +10,9 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import Final
 
-__all__ = ["Sampler"]
+from streamd.kvs.fragments import FragmentEnded, FragmentEvent, Packet
+
+__all__ = ["Due", "Sampler"]
 
 LONGEST_STEP: Final = Fraction(1, 2)
 """Of a period: from one frame to the next, as far as it says how early a frame may be taken."""
@@ -51,4 +53,26 @@ class Sampler:
         # After a gap the grid begins anew at this frame; what was missed is not made up for.
         late = -early_ns >= self._period_ns
         self._due_ns = (media_time_ns if late else self._due_ns) + self._period_ns
+        return True
+
+
+class Due:
+    """Tells which events need the analysis now: a frame to analyse, the end of a fragment.
+
+    It looks at packets, before decoding, so it may be a frame early or late where pictures are
+    reordered; which frames are analysed is decided by the sampler, after decoding.
+    """
+
+    def __init__(self, fps: float) -> None:
+        self._step_ms = 1000 / fps
+        self._next_ms = 0.0
+
+    def __call__(self, event: FragmentEvent) -> bool:
+        """Return whether the event should be worked off at once."""
+        if not isinstance(event, Packet):
+            return isinstance(event, FragmentEnded)
+        at_ms = event.fragment.producer_timestamp_ms + event.offset_ms
+        if self._next_ms - self._step_ms <= at_ms < self._next_ms:
+            return False
+        self._next_ms = at_ms + self._step_ms
         return True

@@ -1,7 +1,7 @@
 """One session of a stream processor, from the claim to its last status.
 
-The order of an end, whatever its cause: stop reading, finish the job in hand, write what the
-end adds to the outbox, deliver, then report. A lost lease ends without any of the writes.
+The order of an end, whatever its cause: leave the feed when the job in hand is done, write what
+the end adds to the outbox, deliver, then report. A lost lease ends without any of the writes.
 
 A full or failing disk, a store that is away, a lack of memory or descriptors is no end: the
 session begins anew behind what is safe, as after a crash, until it can go on.
@@ -10,23 +10,21 @@ session begins anew behind what is safe, as after a crash, until it can go on.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import enum
 import logging
 from collections.abc import Callable
 from typing import Any
 
-from streamd.kvs.fragments import FragmentEnded, FragmentEvent, Packet
 from streamd.lifecycle import Event, Status
-from streamd.pipeline.chain import Arrival, MediaChain
+from streamd.pipeline.chain import MediaChain
 from streamd.pipeline.delivery import Delivery
 from streamd.pipeline.errors import SessionFailedError
+from streamd.pipeline.feed import Seat, SeatEnd, StreamFeed
 from streamd.pipeline.fence import IsHeld, always_held
-from streamd.pipeline.intake import Intake
 from streamd.pipeline.outbox import OutboxError, OutboxTakenError
 from streamd.pipeline.parts import SessionParts
 from streamd.pipeline.preparation import prepare
-from streamd.pipeline.source import MediaSource, Opened, ReadEnded, stream_name_of
+from streamd.pipeline.source import MediaSource, stream_name_of
 from streamd.resources import ConnectedHomeSettings
 from streamd.retry import Backoff
 from streamd.store import ClaimedSession
@@ -36,19 +34,16 @@ __all__ = ["SessionRunner"]
 
 logger = logging.getLogger(__name__)
 
-INTAKE_BYTES = 16 * 1024 * 1024
-"""Encoded video waiting for analysis: half a minute of a 4 Mbit/s camera."""
 DELIVER_AT_STOP_SECONDS = 15.0
 """How long a stop waits for the sink; what is left is delivered later."""
 DELIVER_AT_FAILURE_SECONDS = 5.0
 INFORM_SECONDS = 2.0
 NO_MEDIA_NOTICE_SECONDS = 10.0
+SHORTEST_LOOK_SECONDS = 0.05
 STEADY_SECONDS = 30.0
 """A session that ran this long has come out of its shortage."""
 UNEXPECTED_TRIES = 4
 """What nobody foresaw may not happen again; a session that breaks this often ends FAILED."""
-CALL_AGAIN_AT_ONCE_SECONDS = 1.0
-CALL_AGAIN_SECONDS = 0.1
 
 _SHORTAGES = (OutboxError, StoreUnavailableError, OSError, MemoryError)
 """What a machine may lack for a while; the video and the processor are not at fault."""
@@ -81,13 +76,13 @@ class SessionRunner:
         self._delivery_error: Exception | None = None
         self._is_label = isinstance(claim.processor.definition.settings, ConnectedHomeSettings)
         self._opened = False
+        self._seat: Seat | None = None
         self._is_over = False
         self._delivered: str | None = None
         self._checkpointed: str | None = None
         # What DescribeStreamProcessor should say, the gravest first, and what it says.
         self._shortage: str | None = None
         self._trouble: str | None = None
-        self._silence: str | None = None
         self._notice: str | None = None
         self._said: str | None = None
         self._log = {
@@ -203,56 +198,52 @@ class SessionRunner:
             await self._parts.engine.run(chain.close)
 
     async def _stream(self, chain: MediaChain, delivery: Delivery) -> None:
-        """Read and analyse until the session ends."""
-        intake: Intake[Arrival] = Intake(max_bytes=INTAKE_BYTES)
-        reader = asyncio.create_task(self._read(chain, intake), name="reader")
-        ender = asyncio.create_task(self._stop_reading(reader, intake), name="ender")
-        try:
-            while not self._ending.is_set() and (batch := await intake.take()):
-                # Results already made come first: no new ones while the outbox is full.
-                await self._until_room(delivery)
-                if await self._parts.engine.run(chain.process, batch):
-                    self._end(_Outcome.ENDED)
-            if self._delivery_error is not None:
-                raise self._delivery_error
-            self._end(_Outcome.ENDED)
-        finally:
-            reader.cancel()
-            ender.cancel()
-            results = await asyncio.gather(reader, ender, return_exceptions=True)
-        for result in results:
-            if isinstance(result, BaseException) and not isinstance(result, asyncio.CancelledError):
-                raise result
-
-    async def _until_room(self, delivery: Delivery) -> None:
-        """Wait while the outbox is full; a stop does not wait for a dead sink."""
-        room = asyncio.create_task(delivery.wait_for_room(), name="room")
+        """Sit at feeds of the stream until the session ends."""
         ending = asyncio.create_task(self._ending.wait(), name="ending")
         try:
-            await asyncio.wait({room, ending}, return_when=asyncio.FIRST_COMPLETED)
+            while not self._ending.is_set():
+                if await self._sit(chain, delivery, ending) is SeatEnd.OVER:
+                    self._end(_Outcome.ENDED)
         finally:
-            room.cancel()
             ending.cancel()
-            await asyncio.gather(room, ending, return_exceptions=True)
+            await asyncio.gather(ending, return_exceptions=True)
+        if self._delivery_error is not None:
+            raise self._delivery_error
 
-    async def _stop_reading(self, reader: asyncio.Task[None], intake: Intake[Arrival]) -> None:
-        await self._ending.wait()
-        reader.cancel()
-        # Not analysed: after a stop nobody asks for it, after a drain it is read again.
-        await intake.discard()
-
-    async def _read(self, chain: MediaChain, intake: Intake[Arrival]) -> None:
+    async def _sit(
+        self, chain: MediaChain, delivery: Delivery, ending: asyncio.Task[bool]
+    ) -> SeatEnd | None:
+        """Be shown the stream until the seat or the session ends."""
+        seat = self._seat = Seat(chain, processor_name=self._processor.name, delivery=delivery)
+        self._parts.feeds.open(self._feed_key, self._source(chain), seat)
+        ended = asyncio.create_task(seat.ended.wait(), name="seat")
+        watchers = [asyncio.create_task(self._report_opened(seat), name="opened")]
+        if self._is_label:
+            watchers.append(asyncio.create_task(self._watch_silence(seat), name="silence"))
         try:
-            await self._read_on(chain, intake)
-        except SessionFailedError as error:
-            self._fail(str(error))
+            waiting: set[asyncio.Task[Any]] = {ended, ending, *watchers}
+            while not (ended.done() or ending.done()):
+                done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+                for watcher in done.intersection(watchers):
+                    watcher.result()
         finally:
-            await intake.close()
+            for task in (ended, *watchers):
+                task.cancel()
+            await asyncio.gather(ended, *watchers, return_exceptions=True)
+            while seat.feed is not None:  # it may be moved while this waits
+                await seat.feed.leave(seat, drain=self._outcome is _Outcome.STOPPED)
+        if seat.error is not None:
+            raise seat.error
+        return seat.end
 
-    async def _read_on(self, chain: MediaChain, intake: Intake[Arrival]) -> None:
-        loop = asyncio.get_running_loop()
-        metrics, name = self._parts.metrics, self._processor.name
-        source = MediaSource(
+    @property
+    def _feed_key(self) -> tuple[str, str, str | None]:
+        # Who may not read a stream is not shown what another may.
+        role = self._parts.role_of(self._processor)
+        return self._processor.account_id, self._processor.definition.input_arn, role
+
+    def _source(self, chain: MediaChain) -> MediaSource:
+        return MediaSource(
             client=self._parts.client,
             stream_arn=self._processor.definition.input_arn,
             account_id=self._processor.account_id,
@@ -260,61 +251,19 @@ class SessionRunner:
             start=self._session.start,
             after_fragment=chain.progress.last_fragment_number,
             started_at=self._session.created_at,
-            # Opened before, by another process or by this one before a shortage.
+            # Opened before, by another process or by this one.
             resumed=self._session.epoch > 1 or self._opened,
         )
-        backoff = Backoff(base_seconds=0.2, cap_seconds=5.0)
-        due = _Due(self._parts.settings.analysis.fps)
-        idle_seconds = self._parts.settings.analysis.session_idle_seconds
-        media_at = loop.time()
-        while True:
-            called_at = loop.time()
-            answered = False
-            reason = ""
-            limit = idle_seconds if self._is_label else None
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(limit) as deadline:
-                    async for event in source.read():
-                        if isinstance(event, Opened):
-                            answered = True
-                            await self._report_opened()
-                        elif isinstance(event, ReadEnded):
-                            self._note_end(event)
-                            reason = f" ({event.error})" if event.error else ""
-                            if event.fragments:
-                                backoff.reset()
-                        else:
-                            media_at = loop.time()
-                            deadline.reschedule(None if limit is None else media_at + limit)
-                            self._silence = None
-                            self._shortage = None
-                            size = len(event.data) if isinstance(event, Packet) else 0
-                            metrics.media_bytes.labels(name).inc(size)
-                            arrival = Arrival(
-                                event=event, epoch_ms=int(self._parts.clock.epoch() * 1000)
-                            )
-                            await intake.put(
-                                arrival,
-                                size_bytes=size + 256,
-                                urgent=due(event),
-                            )
-            silent_seconds = loop.time() - media_at
-            if self._is_label and silent_seconds >= idle_seconds:
-                return
-            if silent_seconds >= NO_MEDIA_NOTICE_SECONDS:
-                stream = stream_name_of(self._processor.definition.input_arn)
-                self._silence = f"No media is arriving on stream {stream}; waiting for it{reason}"
-            metrics.source_reconnects.labels(name).inc()
-            # An answer that was open for a while ended because nothing came: ask again at
-            # once, or the camera's first pictures wait for nothing.
-            lasted = answered and loop.time() - called_at > CALL_AGAIN_AT_ONCE_SECONDS
-            await asyncio.sleep(CALL_AGAIN_SECONDS if lasted else backoff.next_delay())
 
-    def _note_end(self, ended: ReadEnded) -> None:
-        if ended.damaged:
-            self._parts.metrics.fragments_damaged.labels(self._processor.name, "media").inc()
-        if ended.error is not None:
-            logger.warning("media was cut off", extra={**self._log, "reason": ended.error})
+    async def _watch_silence(self, seat: Seat) -> None:
+        """End a label session when its stream brings nothing any more."""
+        limit = self._parts.settings.analysis.session_idle_seconds
+        while (feed := seat.feed) is not None:
+            left = limit - feed.silent_seconds
+            if left <= 0:
+                await feed.finish(seat)
+                return
+            await asyncio.sleep(max(left, SHORTEST_LOOK_SECONDS))
 
     async def _finish(self, chain: MediaChain, delivery: Delivery) -> None:
         outcome = self._outcome
@@ -357,12 +306,22 @@ class SessionRunner:
             self._checkpointed = delivered
 
     async def _say(self) -> None:
-        message = self._shortage or self._trouble or self._silence or self._notice
+        feed = self._seat.feed if self._seat is not None else None
+        if feed is not None and feed.has_brought_media:
+            self._shortage = None
+        message = self._shortage or self._trouble or self._silence(feed) or self._notice
         if message != self._said:
             if message is not None:
                 logger.info("%s", message, extra=self._log)
             await self._store(self._parts.store.set_status_message, message)
             self._said = message
+
+    def _silence(self, feed: StreamFeed | None) -> str | None:
+        if feed is None or feed.silent_seconds < NO_MEDIA_NOTICE_SECONDS:
+            return None
+        stream = stream_name_of(self._processor.definition.input_arn)
+        reason = f" ({feed.trouble})" if feed.trouble else ""
+        return f"No media is arriving on stream {stream}; waiting for it{reason}"
 
     def _note_delivered(self, fragment_number: str) -> None:
         self._delivered = fragment_number
@@ -379,7 +338,9 @@ class SessionRunner:
             self._delivery_error = error
             self._ending.set()
 
-    async def _report_opened(self) -> None:
+    async def _report_opened(self, seat: Seat) -> None:
+        if seat.feed is not None:
+            await seat.feed.opened.wait()
         if not self._opened and not self._is_label:
             await self._report(Event.INPUT_OPENED)
         self._opened = True
@@ -429,24 +390,3 @@ class SessionRunner:
 def _is_shortage(error: Exception) -> bool:
     # Threads have no exception of their own.
     return isinstance(error, _SHORTAGES) or "can't start new thread" in str(error)
-
-
-class _Due:
-    """Tells which events need the analysis now: a frame to analyse, the end of a fragment.
-
-    It looks at packets, before decoding, so it may be a frame early or late where pictures are
-    reordered; which frames are analysed is decided by the sampler, after decoding.
-    """
-
-    def __init__(self, fps: float) -> None:
-        self._step_ms = 1000 / fps
-        self._next_ms = 0.0
-
-    def __call__(self, event: FragmentEvent) -> bool:
-        if not isinstance(event, Packet):
-            return isinstance(event, FragmentEnded)
-        at_ms = event.fragment.producer_timestamp_ms + event.offset_ms
-        if self._next_ms - self._step_ms <= at_ms < self._next_ms:
-            return False
-        self._next_ms = at_ms + self._step_ms
-        return True

@@ -9,7 +9,7 @@ whose results it has made already.
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -112,7 +112,7 @@ class MediaSource:
             }
         return {"StartSelectorType": "NOW"}
 
-    async def read(self) -> AsyncIterator[SourceEvent]:
+    async def read(self) -> AsyncGenerator[SourceEvent]:
         """Call GetMedia once and yield what it brings, ending with :class:`ReadEnded`.
 
         Raises:

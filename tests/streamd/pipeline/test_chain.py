@@ -15,7 +15,8 @@ from streamd.clock import SystemClock
 from streamd.config import AnalysisSettings
 from streamd.kvs.fragments import FragmentReader
 from streamd.metrics import Metrics
-from streamd.pipeline.chain import Arrival, MediaChain
+from streamd.pipeline.chain import MediaChain
+from streamd.pipeline.frames import Arrival, FrameReader
 from streamd.pipeline.outbox import Outbox
 from streamd.pipeline.progress import SessionProgress
 from streamd.records import FramePosition, OutboxItem, record_item
@@ -64,23 +65,47 @@ def outbox(tmp_path: Path) -> Iterator[Outbox]:
     box.close()
 
 
+class Session:
+    """A chain at a reader of its own, as one session alone at a feed."""
+
+    def __init__(self, chain: MediaChain, reader: FrameReader) -> None:
+        self.chain = chain
+        self.reader = reader
+
+    def process(self, arrivals: list[Arrival]) -> bool:
+        for output in self.reader.read(arrivals):
+            self.chain.take(output)
+        if self.chain.awaits_end:
+            self.drain()
+        return self.chain.is_over
+
+    def drain(self) -> None:
+        for output in self.reader.drain():
+            self.chain.take(output)
+
+    def finish(self, failure: str | None) -> None:
+        self.drain()
+        self.chain.finish(failure)
+
+
 def _chain(
     outbox: Outbox,
     *,
     max_duration_ms: int | None = None,
     progress: SessionProgress | None = None,
     **settings: Any,
-) -> MediaChain:
-    return MediaChain(
+) -> Session:
+    chain = MediaChain(
         processor_name="cam",
         analysis=NotingAnalysis(),
         outbox=outbox,
         progress=progress or SessionProgress(session_id="session"),
-        settings=AnalysisSettings(**settings),
         max_duration_ms=max_duration_ms,
         metrics=Metrics(CollectorRegistry()),
         clock=SystemClock(),
     )
+    reader = FrameReader(settings=AnalysisSettings(**settings), on_damage=lambda _: None)
+    return Session(chain, reader)
 
 
 def _documents(outbox: Outbox) -> list[dict[str, object]]:

@@ -1,0 +1,342 @@
+"""One stream, read and decoded once for all the sessions that sit at it.
+
+A feed reads into a bounded buffer and works it off on the analysis pool, one job at a time:
+decode, then show every frame to every seat. Whoever cannot keep up because its outbox is full
+is left behind, so that nobody waits for somebody else's sink; it goes on with a feed of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import enum
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from streamd.clock import Clock
+from streamd.config import AnalysisSettings
+from streamd.kvs.fragments import FragmentEnded, FragmentEvent, Packet
+from streamd.metrics import Metrics
+from streamd.pipeline.engine import AnalysisEngine
+from streamd.pipeline.frames import Arrival, FrameReader, Output, Place
+from streamd.pipeline.intake import Intake
+from streamd.pipeline.reading import read_on
+from streamd.pipeline.sampling import Due
+from streamd.pipeline.source import MediaSource, Opened, ReadEnded
+
+__all__ = ["FeedParts", "RoomKeeper", "Seat", "SeatEnd", "SeatedChain", "StreamFeed"]
+
+logger = logging.getLogger(__name__)
+
+INTAKE_BYTES = 16 * 1024 * 1024
+"""Encoded video waiting for analysis: half a minute of a 4 Mbit/s camera."""
+LIVE_MS = 5_000
+"""A feed that is no further behind the newest fragment is at the live edge."""
+BACKLOG_MS = 3_000
+
+
+class SeatedChain(Protocol):
+    """What a feed needs of a session's chain."""
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the session's time is over."""
+
+    @property
+    def awaits_end(self) -> bool:
+        """Whether only what the decoder still holds is wanted."""
+
+    def take(self, output: Output) -> None:
+        """Use what the feed gives out (blocking)."""
+
+
+class RoomKeeper(Protocol):
+    """What a feed needs of a session's delivery."""
+
+    @property
+    def has_room(self) -> bool:
+        """Whether more results may be made now."""
+
+    async def wait_for_room(self) -> bool:
+        """Wait until they may."""
+
+
+class SeatEnd(enum.Enum):
+    """Why a seat at a feed was given up by the feed."""
+
+    OVER = "over"  # the session's time is over, or the feed's stream has ended for it
+    BROKEN = "broken"  # the chain or the feed met an error
+    LEFT_BEHIND = "left behind"  # the outbox is full: go on alone
+
+
+class Seat:
+    """A session's place at a feed; the session waits for :attr:`ended`."""
+
+    def __init__(self, chain: SeatedChain, *, processor_name: str, delivery: RoomKeeper) -> None:
+        self.chain = chain
+        self.processor_name = processor_name
+        self.delivery = delivery
+        self.feed: StreamFeed | None = None
+        self.ended = asyncio.Event()
+        self.end: SeatEnd | None = None
+        self.error: Exception | None = None
+
+    def take(self, output: Output) -> None:
+        """Show the chain an output; its error is its own (blocking)."""
+        if self.error is not None:
+            return
+        try:
+            self.chain.take(output)
+        except Exception as error:  # noqa: BLE001  # raised again in the session's own task
+            self.error = error
+
+    def give_up(self, end: SeatEnd) -> None:
+        """Tell the session that the feed shows it no more."""
+        self.feed = None
+        if self.end is None:
+            self.end = end
+            self.ended.set()
+
+
+@dataclass(frozen=True, kw_only=True)
+class FeedParts:
+    """What all feeds of a process share."""
+
+    settings: AnalysisSettings
+    engine: AnalysisEngine
+    metrics: Metrics
+    clock: Clock
+
+
+class StreamFeed:
+    """Reads, decodes and shows one stream to its seats."""
+
+    def __init__(self, source: MediaSource, seat: Seat, parts: FeedParts) -> None:
+        self.seats: list[Seat] = [seat]
+        seat.feed = self
+        self.turn = asyncio.Lock()
+        """Held while frames are made and shown, and while seats change."""
+        self.opened = asyncio.Event()
+        """GetMedia has answered."""
+        self._source = source
+        self._parts = parts
+        self._reader = FrameReader(settings=parts.settings, on_damage=self._count_damage)
+        self._intake: Intake[Arrival] = Intake(max_bytes=INTAKE_BYTES)
+        self._loop = asyncio.get_running_loop()
+        self._media_at = self._loop.time()
+        self._error: Exception | None = None
+        self._behind_ms: int | None = None
+        self._worked_to_ms = 0
+        self._is_closing = False
+        self._reading: asyncio.Task[None] | None = None
+        self.has_brought_media = False
+        self.trouble: str | None = None
+        """What ended the last answer of GetMedia, unless it ended in order."""
+
+    @property
+    def place(self) -> Place:
+        """How far frames were shown."""
+        return self._reader.place
+
+    @property
+    def silent_seconds(self) -> float:
+        """For how long nothing has come that is not analysed yet."""
+        return 0.0 if self._intake.buffered_bytes else self._loop.time() - self._media_at
+
+    @property
+    def is_live(self) -> bool:
+        """Whether it reads what is being produced now, and keeps up."""
+        backlog_ms = self._parts.clock.epoch() * 1000 - self._worked_to_ms
+        return (
+            self._behind_ms is not None
+            and self._behind_ms <= LIVE_MS
+            and (backlog_ms <= BACKLOG_MS or not self._intake.buffered_bytes)
+        )
+
+    @property
+    def is_joinable(self) -> bool:
+        """Whether more seats may come: it goes on, keeps up, and waits for nobody's sink."""
+        return (
+            bool(self.seats)
+            and not self._is_closing
+            and self.is_live
+            and all(seat.delivery.has_room for seat in self.seats)
+        )
+
+    async def run(self, after_batch: Callable[[StreamFeed], Awaitable[None]]) -> None:
+        """Work until nobody sits here any more, or nothing more can come.
+
+        Args:
+            after_batch: Awaited between two batches, outside of the turn.
+
+        """
+        self._reading = asyncio.create_task(self._read(), name="reader")
+        try:
+            while self.seats and (batch := await self.next_batch()):
+                await self._until_room()
+                await self.work(batch)
+                await after_batch(self)
+            if self._error is None and self.seats:
+                async with self.turn:
+                    await self._show(self._drain)
+        except Exception as error:  # noqa: BLE001  # raised again in every session's own task
+            self._error = error
+        finally:
+            self._is_closing = True
+            self._reading.cancel()
+            await asyncio.gather(self._reading, return_exceptions=True)
+            self._end_seats()
+            await self._parts.engine.run(self._reader.close)
+
+    async def next_batch(self) -> list[Arrival]:
+        """Wait for what is to be worked off next; empty when nothing more will come."""
+        return await self._intake.take()
+
+    async def work(self, batch: Sequence[Arrival]) -> None:
+        """Decode a batch and show what it brings. Not to be cancelled: threads cannot be."""
+        async with self.turn:
+            await self._show(self._read_batch, batch)
+            self._worked_to_ms = batch[-1].epoch_ms
+            if self.seats and all(seat.chain.awaits_end for seat in self.seats):
+                await self._show(self._drain)
+
+    async def finish(self, seat: Seat) -> None:
+        """Read no more for this seat; it ends as over when all that has come was shown."""
+        if self.seats != [seat]:
+            await self.leave(seat)
+            seat.give_up(SeatEnd.OVER)
+            return
+        self._is_closing = True
+        if self._reading is not None:
+            self._reading.cancel()
+        await self._intake.close()
+        await seat.ended.wait()
+
+    async def leave(self, seat: Seat, *, drain: bool = False) -> None:
+        """Show this seat no more; nothing is shown to it when this returns.
+
+        Args:
+            seat: One of :attr:`seats`, or one that was.
+            drain: Show it what the decoder still holds, if it is the only one here.
+
+        """
+        if self.seats == [seat]:
+            self._is_closing = True
+            # Not analysed: after a stop nobody asks for it, after a drain it is read again.
+            await self._intake.discard()
+        async with self.turn:
+            if drain and self.seats == [seat]:
+                await self._show(self._drain)
+            if seat in self.seats:
+                self.seats.remove(seat)
+                seat.feed = None
+
+    def move_seats(self, other: StreamFeed) -> None:
+        """Give all seats to another feed of the same stream; both turns must be held."""
+        for seat in self.seats:
+            seat.feed = other
+        other.seats += self.seats
+        self.seats = []
+
+    async def _read(self) -> None:
+        due = Due(self._parts.settings.fps)
+        try:
+            async with contextlib.aclosing(read_on(self._source)) as events:
+                async for event in events:
+                    if isinstance(event, Opened):
+                        self.opened.set()
+                    elif isinstance(event, ReadEnded):
+                        await self._note_end(event)
+                    else:
+                        await self._note_media(event, urgent=due(event))
+        except Exception as error:  # noqa: BLE001  # raised again in every session's own task
+            self._error = error
+        finally:
+            await self._intake.close()
+
+    async def _note_media(self, event: FragmentEvent, *, urgent: bool) -> None:
+        self._media_at = self._loop.time()
+        self.has_brought_media = True
+        if isinstance(event, FragmentEnded):
+            self._behind_ms = event.millis_behind_now
+        size = len(event.data) if isinstance(event, Packet) else 0
+        for seat in self.seats:
+            self._parts.metrics.media_bytes.labels(seat.processor_name).inc(size)
+        await self._put(event, size_bytes=size + 256, urgent=urgent)
+
+    async def _note_end(self, ended: ReadEnded) -> None:
+        self.trouble = ended.error
+        for seat in self.seats:
+            if ended.damaged:
+                self._parts.metrics.fragments_damaged.labels(seat.processor_name, "media").inc()
+            if ended.error is not None:
+                extra = {"stream_processor": seat.processor_name, "reason": ended.error}
+                logger.warning("media was cut off", extra=extra)
+            self._parts.metrics.source_reconnects.labels(seat.processor_name).inc()
+        await self._put(ended, size_bytes=1, urgent=True)
+
+    async def _put(
+        self, event: FragmentEvent | ReadEnded, *, size_bytes: int, urgent: bool
+    ) -> None:
+        arrival = Arrival(event=event, epoch_ms=int(self._parts.clock.epoch() * 1000))
+        await self._intake.put(arrival, size_bytes=size_bytes, urgent=urgent)
+
+    async def _until_room(self) -> None:
+        """Results already made come first: nobody makes new ones while its outbox is full."""
+        for seat in [seat for seat in self.seats if not seat.delivery.has_room]:
+            if len(self.seats) == 1:
+                await self._until_room_alone(seat)
+                return
+            async with self.turn:
+                if seat in self.seats:
+                    self.seats.remove(seat)
+                    seat.give_up(SeatEnd.LEFT_BEHIND)
+
+    async def _until_room_alone(self, seat: Seat) -> None:
+        room = asyncio.create_task(seat.delivery.wait_for_room(), name="room")
+        # A stop does not wait for a dead sink.
+        closed = asyncio.create_task(self._intake.until_closed(), name="ending")
+        try:
+            await asyncio.wait({room, closed}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            room.cancel()
+            closed.cancel()
+            await asyncio.gather(room, closed, return_exceptions=True)
+
+    async def _show(self, work: Callable[..., None], *args: object) -> None:
+        """Run a job that shows outputs to the seats, and look what it made of them."""
+        await self._parts.engine.run(work, tuple(self.seats), *args)
+        counts = self._reader.take_counts()
+        for seat in list(self.seats):
+            name = seat.processor_name
+            self._parts.metrics.frames_decoded.labels(name).inc(counts["frames"])
+            if counts["damaged"]:
+                self._parts.metrics.fragments_damaged.labels(name, "packets").inc(counts["damaged"])
+            if seat.error is not None:
+                self.seats.remove(seat)
+                seat.give_up(SeatEnd.BROKEN)
+            elif seat.chain.is_over:
+                self.seats.remove(seat)
+                seat.give_up(SeatEnd.OVER)
+
+    def _read_batch(self, seats: Sequence[Seat], batch: Sequence[Arrival]) -> None:
+        for output in self._reader.read(batch):
+            for seat in seats:
+                seat.take(output)
+
+    def _drain(self, seats: Sequence[Seat]) -> None:
+        for output in self._reader.drain():
+            for seat in seats:
+                seat.take(output)
+
+    def _end_seats(self) -> None:
+        seats, self.seats = self.seats, []
+        for seat in seats:
+            seat.error = seat.error or self._error
+            seat.give_up(SeatEnd.OVER if seat.error is None else SeatEnd.BROKEN)
+
+    def _count_damage(self, reason: str) -> None:
+        for seat in tuple(self.seats):
+            self._parts.metrics.fragments_damaged.labels(seat.processor_name, reason).inc()

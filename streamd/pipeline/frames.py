@@ -1,0 +1,207 @@
+"""Events of a stream in, sampled frames and the ends of fragments out; the half that decodes.
+
+One reader belongs to one feed and is used by one thread at a time, on the analysis pool. What
+it gives out is in the stream's order, so a place says exactly what has been given out before.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from streamd.config import AnalysisSettings
+from streamd.ingest.decode import DecodedFrame, Decoder, DecoderStats
+from streamd.ingest.errors import DecodeError
+from streamd.ingest.timeline import Timeline
+from streamd.kvs.fragments import FragmentEnded, FragmentEvent, FragmentStarted, Packet
+from streamd.pipeline.sampling import Sampler
+from streamd.pipeline.source import ReadEnded
+from streamd.records import FramePosition
+
+__all__ = ["Arrival", "FragmentDone", "FragmentRead", "Frame", "FrameReader", "Output", "Place"]
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Arrival:
+    """An event of the source and when it came."""
+
+    event: FragmentEvent | ReadEnded
+    epoch_ms: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Frame:
+    """A frame to analyse."""
+
+    picture: DecodedFrame
+    position: FramePosition
+    arrived_ms: int
+    """When its last bytes came, milliseconds since 1970."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FragmentRead:
+    """A fragment was read to its end; frames of it may still come."""
+
+    number: str
+    length_ms: int
+    """Playing time."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FragmentDone:
+    """No more frames of this fragment will come."""
+
+    number: str
+
+
+Output = Frame | FragmentRead | FragmentDone
+
+
+@dataclass(frozen=True, order=True, slots=True)
+class Place:
+    """How far a stream was given out: everything up to here."""
+
+    fragment: int = -1
+    is_whole: bool = False
+    """The fragment is done; else up to ``offset_ns``."""
+    offset_ns: int = 0
+
+
+class FrameReader:
+    """Decodes and samples one stream, batch by batch."""
+
+    def __init__(self, *, settings: AnalysisSettings, on_damage: Callable[[str], None]) -> None:
+        """Begin where the first batch begins.
+
+        Args:
+            settings: Rate of analysis and limits of pictures.
+            on_damage: Told the class of each error that cost frames, for the metrics.
+
+        """
+        self._decoder = Decoder(max_frame_pixels=settings.max_frame_pixels)
+        self._on_damage = on_damage
+        self._timeline = Timeline()
+        self._sampler = Sampler(fps=settings.fps)
+        self._packets: list[Packet] = []
+        self._length = _Length()
+        self._is_inside = False  # a fragment
+        self._arrived_ms = 0
+        self._counted = DecoderStats()
+        self.place = Place()
+
+    def read(self, batch: Sequence[Arrival]) -> Iterator[Output]:
+        """Yield what the batch completes; each output is to be used before the next is asked for.
+
+        A frame holds a buffer of the decoder: let it go.
+        """
+        for arrival in batch:
+            self._arrived_ms = arrival.epoch_ms
+            event = arrival.event
+            if isinstance(event, FragmentStarted):
+                self._is_inside = True
+                # Seen again after a cut: what was counted of it is counted again.
+                self._length = _Length()
+            elif isinstance(event, Packet):
+                self._packets.append(event)
+                self._length.add(event.offset_ns)
+            elif isinstance(event, FragmentEnded):
+                self._is_inside = False
+                yield from self._decode()
+                self._decoder.end_fragment(event.fragment)
+                yield FragmentRead(
+                    number=event.fragment.number, length_ms=self._length.milliseconds
+                )
+                yield from self._completed()
+            elif isinstance(event, ReadEnded) and not self._is_inside:
+                # The next answer begins with a keyframe; a fragment cut short is read again.
+                yield from self.drain()
+        yield from self._decode()
+
+    def drain(self) -> Iterator[Output]:
+        """Yield what the decoder still holds: at the end, or between two answers of GetMedia."""
+        yield from self._decode()
+        yield from self._frames(self._decoder.drain())
+        yield from self._completed()
+
+    def close(self) -> None:
+        """Let go of the decoder; may be called twice."""
+        self._decoder.close()
+
+    def take_counts(self) -> Counter[str]:
+        """Return how many frames and damaged packets there were since the last call."""
+        now, before = self._decoder.stats, self._counted
+        self._counted = replace(now)
+        return Counter(
+            frames=now.frames - before.frames,
+            damaged=now.damaged_packets
+            + now.corrupt_frames
+            - before.damaged_packets
+            - before.corrupt_frames,
+        )
+
+    def _decode(self) -> Iterator[Output]:
+        packets, self._packets = self._packets, []
+        if packets:
+            yield from self._frames(self._decoder.decode(packets), of=packets[0])
+            yield from self._completed()
+
+    def _frames(self, frames: Iterable[DecodedFrame], of: Packet | None = None) -> Iterator[Frame]:
+        try:
+            for frame in frames:
+                moment = self._timeline.place(frame.fragment, frame.offset_ns)
+                if self._sampler.wants(moment.media_time_ns):
+                    self._advance(Place(int(frame.fragment.number), offset_ns=frame.offset_ns))
+                    yield Frame(
+                        picture=frame,
+                        position=_position(frame),
+                        arrived_ms=self._arrived_ms,
+                    )
+        except DecodeError as error:
+            # The rest of the fragment is lost; the next one may be fine, or a camera mended.
+            self._on_damage(type(error).__name__)
+            number = of.fragment.number if of is not None else None
+            logger.warning("video cannot be decoded: %s", error, extra={"fragment": number})
+
+    def _completed(self) -> Iterator[FragmentDone]:
+        for fragment in self._decoder.completed_fragments():
+            self._advance(Place(int(fragment.number), is_whole=True))
+            yield FragmentDone(number=fragment.number)
+
+    def _advance(self, place: Place) -> None:
+        # A fragment that is read again after a cut takes nothing back.
+        self.place = max(self.place, place)
+
+
+def _position(frame: DecodedFrame) -> FramePosition:
+    fragment = frame.fragment
+    return FramePosition(
+        fragment_number=fragment.number,
+        server_timestamp_ms=fragment.server_timestamp_ms,
+        producer_timestamp_ms=fragment.producer_timestamp_ms,
+        frame_offset_ns=frame.offset_ns,
+    )
+
+
+class _Length:
+    """How long a fragment is: from its first to its last picture, and one picture more."""
+
+    def __init__(self) -> None:
+        self._first: int | None = None
+        self._last = 0
+        self._count = 0
+
+    def add(self, offset_ns: int) -> None:
+        self._first = offset_ns if self._first is None else min(self._first, offset_ns)
+        self._last = max(self._last, offset_ns)
+        self._count += 1
+
+    @property
+    def milliseconds(self) -> int:
+        if self._first is None or self._count < 2:
+            return 0
+        return round((self._last - self._first) * self._count / (self._count - 1) / 1_000_000)

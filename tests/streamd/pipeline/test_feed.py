@@ -1,0 +1,97 @@
+"""One feed: what it knows of its stream, and how a seat leaves it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from streamd.pipeline.feed import FeedParts, Seat, StreamFeed
+from tests.support.feed import FedSource, NotingChain, Room, feed_parts, fragments_of
+
+
+@pytest.fixture
+async def parts() -> AsyncIterator[FeedParts]:
+    """What the feeds of a test share."""
+    shared = feed_parts()
+    yield shared
+    shared.engine.close()
+
+
+async def _nothing(feed: StreamFeed) -> None:
+    del feed
+
+
+def _run(feed: StreamFeed) -> asyncio.Task[None]:
+    return asyncio.create_task(feed.run(_nothing))
+
+
+async def test_feed_is_live_when_it_reads_the_newest_fragment(parts: FeedParts) -> None:
+    """Behind by a minute it is not, at the newest fragment it is."""
+    source, chain = FedSource(fragments_of(1, behind_ms=60_000)), NotingChain()
+    seat = Seat(chain, processor_name="door", delivery=Room())
+    feed = StreamFeed(source.source, seat, parts)
+    running = _run(feed)
+    await chain.until(fragments=1)
+    assert not feed.is_live
+    source.send(fragments_of(2)[1])
+    await chain.until(fragments=2)
+    assert feed.is_live
+    await feed.leave(seat)
+    await running
+
+
+async def test_feed_ends_with_its_last_seat(parts: FeedParts) -> None:
+    """Nobody reads a stream that nobody is shown."""
+    source, chain = FedSource(fragments_of(1)), NotingChain()
+    seat = Seat(chain, processor_name="door", delivery=Room())
+    feed = StreamFeed(source.source, seat, parts)
+    running = _run(feed)
+    await chain.until(fragments=1)
+    await feed.leave(seat)
+    async with asyncio.timeout(20):
+        await running
+    assert seat.feed is None
+    assert not seat.ended.is_set()
+
+
+async def test_nothing_is_shown_after_a_seat_has_left(parts: FeedParts) -> None:
+    """The chain may be closed as soon as leave returns."""
+    source, chain = FedSource(fragments_of(1)), NotingChain()
+    seat = Seat(chain, processor_name="door", delivery=Room())
+    feed = StreamFeed(source.source, seat, parts)
+    running = _run(feed)
+    await chain.until(fragments=1)
+    await feed.leave(seat)
+    shown = len(chain.frames)
+    source.send(*fragments_of(3)[1:])
+    await running
+    assert len(chain.frames) == shown
+
+
+async def test_opened_when_the_service_has_answered(parts: FeedParts) -> None:
+    """A stream processor is RUNNING once its input is open, media or not."""
+    seat = Seat(NotingChain(), processor_name="door", delivery=Room())
+    feed = StreamFeed(FedSource().source, seat, parts)
+    running = _run(feed)
+    async with asyncio.timeout(20):
+        await feed.opened.wait()
+    assert not feed.has_brought_media
+    await feed.leave(seat)
+    await running
+
+
+async def test_full_outbox_keeps_others_away(parts: FeedParts) -> None:
+    """A feed that waits for a sink is none to move to."""
+    source, chain, room = FedSource(fragments_of(1)), NotingChain(), Room()
+    seat = Seat(chain, processor_name="door", delivery=room)
+    feed = StreamFeed(source.source, seat, parts)
+    running = _run(feed)
+    await chain.until(fragments=1)
+    assert feed.is_joinable
+    room.fill()
+    assert not feed.is_joinable
+    await feed.leave(seat)
+    assert not feed.is_joinable
+    await running
