@@ -76,6 +76,8 @@ class ServerSettings(Section):
     """Worker processes; ``None``: one per two cores. 0 runs sessions in the control process."""
     public_url: str | None = None
     """URL clients reach the daemon at, for GetDataEndpoint; ``None``: as the client called us."""
+    replica_url: str | None = None
+    """URL other replicas and clients reach this very one at; ``None``: ``public_url``."""
     max_body_bytes: PositiveInt = 16 * 1024 * 1024
     """Longest body of an API request (an image of 5 MB is 7 MB of base64)."""
     max_connections: PositiveInt = 8192
@@ -100,6 +102,12 @@ class ServerSettings(Section):
         return int(self.listen.rpartition(":")[2])
 
     @property
+    def advertised_url(self) -> str | None:
+        """Where others reach this replica, if the settings say so."""
+        url = self.replica_url or self.public_url
+        return url.rstrip("/") if url is not None else None
+
+    @property
     def is_loopback(self) -> bool:
         """Whether only this machine can reach the daemon."""
         if self.host == "localhost":
@@ -114,6 +122,10 @@ class ServerSettings(Section):
         host, colon, port = self.listen.rpartition(":")
         if not colon or not host or not port.isdigit() or int(port) > 65535:
             raise ValueError(f"'server.listen' must be HOST:PORT, got {self.listen!r}")
+        for key in ("public_url", "replica_url"):
+            url = getattr(self, key)
+            if url is not None and not url.startswith(("http://", "https://")):
+                raise ValueError(f"'server.{key}' must be http://… or https://…, got {url!r}")
         if (self.tls_cert is None) != (self.tls_key is None):
             raise ValueError("'server.tls_cert' and 'server.tls_key' go together")
         return self
@@ -149,6 +161,8 @@ class StoreSettings(Section):
     """SQLAlchemy URL; ``None``: SQLite in the data directory."""
     lease_seconds: PositiveFloat = 5.0
     """A worker that is silent this long loses its sessions."""
+    home_seconds: PositiveFloat = 10.0
+    """A replica that is silent this long loses video streams that somebody sends to."""
 
 
 class KinesisVideoSettings(Section):

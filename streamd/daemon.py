@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import contextlib
 import dataclasses
 import fcntl
 import logging
@@ -40,6 +41,7 @@ from streamd.pipeline.scheduler import StreamProcessorScheduler
 from streamd.protocol.front import name_server, refuse_unknown_paths
 from streamd.protocol.identity import AccessKey, Identity, Permissions
 from streamd.protocol.sigv4 import REQUEST_SECONDS, Verifier, auth_middleware
+from streamd.replicas import BEATS_PER_LEASE, Replica, read_replica_id
 from streamd.sinks.local_objects import LocalObjects
 from streamd.store import Store
 from streamd.store.vectors import CollectionVectors
@@ -59,6 +61,7 @@ logger = logging.getLogger(__name__)
 
 STORE_THREADS = 8
 ARCHIVE_THREADS = 8
+OWN_KEY_PREFIX = "STREAMD"
 
 
 def run(settings: Settings) -> int:
@@ -84,9 +87,9 @@ class Daemon:
         self._ready = False
         self._supervisor: WorkerSupervisor | None = None
         self._wake_inline: list[Any] = []
-        # Workers sign with a key that exists only in this run and these processes.
+        # Workers sign with a key of this run; other replicas learn it by the store.
         self._own_key = AccessKey(
-            access_key_id="STREAMD" + secrets.token_hex(6).upper(),
+            access_key_id=OWN_KEY_PREFIX + secrets.token_hex(6).upper(),
             secret=secrets.token_urlsafe(30),
             account_id=settings.aws.account_id,
             permissions=Permissions(actions=("kinesisvideo:*",)),
@@ -103,7 +106,8 @@ class Daemon:
             loop.add_signal_handler(number, self._stop.set)
         async with AsyncExitStack() as stack:
             # Each part is closed in the reverse order of its start:
-            # 6 workers drain, 5 the port closes, 4 producers end, 3 threads, 2 store, 1 lock.
+            # 7 workers drain, 6 the last beat, 5 the port closes, 4 producers end, 3 threads,
+            # 2 store, 1 lock.
             await stack.enter_async_context(self._locked_data_dir())
             store = await stack.enter_async_context(self._opened_store())
             run_store = await stack.enter_async_context(_pool("store", STORE_THREADS))
@@ -114,6 +118,7 @@ class Daemon:
                 threads=analysis_threads(self._settings),
             )
             stack.callback(engine.close)
+            replica = await self._replica(store, run_store)
             gateway = Gateway(
                 store=store,
                 settings=self._settings.kinesis_video,
@@ -123,7 +128,9 @@ class Daemon:
                 clock=self._clock,
                 metrics=self._metrics,
                 run_blocking=run_archive,
+                membership=replica,
             )
+            replica.on_beat.append(gateway.look_after_homes)
             await gateway.start()
             stack.push_async_callback(gateway.aclose)
             scheduler = StreamProcessorScheduler(
@@ -149,9 +156,10 @@ class Daemon:
             )
             await stack.enter_async_context(self._valid_keys())
             stack.enter_context(auditing(self._settings.server.audit_log))
-            app = self._application(api, gateway, store, run_store)
+            app = self._application(api, gateway, store, run_store, replica)
             url = await stack.enter_async_context(listening(app, self._settings.server))
-            await stack.enter_async_context(self._working(url, store, run_store))
+            await stack.enter_async_context(replica.beating(url))
+            await stack.enter_async_context(self._working(url, store, run_store, replica))
             self._ready = True
             logger.info("streamd %s serves on %s", __version__, url)
             await self._stop.wait()
@@ -160,11 +168,33 @@ class Daemon:
         logger.info("stopped")
         return 0
 
+    async def _replica(self, store: Store, run_store: Any) -> Replica:
+        settings = self._settings
+        replica = Replica(
+            replica_id=await run_store(read_replica_id, settings.data_dir),
+            store=store,
+            run_blocking=run_store,
+            clock=self._clock,
+            metrics=self._metrics,
+            own_key=self._own_key,
+            advertised_url=settings.server.advertised_url,
+            beat_seconds=min(settings.store.lease_seconds, settings.store.home_seconds)
+            / BEATS_PER_LEASE,
+            home_seconds=settings.store.home_seconds,
+        )
+        replica.on_keys = self._keys.take_replicas
+        return replica
+
     def _application(
-        self, api: RekognitionApi, gateway: Gateway, store: Store, run_store: Any
+        self,
+        api: RekognitionApi,
+        gateway: Gateway,
+        store: Store,
+        run_store: Any,
+        replica: Replica,
     ) -> web.Application:
         app = web.Application(
-            middlewares=[refuse_unknown_paths, self._authentication()],
+            middlewares=[refuse_unknown_paths, self._authentication(replica)],
             client_max_size=self._settings.server.max_body_bytes,
         )
         app.on_response_prepare.append(name_server)
@@ -203,17 +233,25 @@ class Daemon:
             return LocalObjects(self._settings.data_dir / "outputs" / "s3")
         return S3Objects(self._settings.s3, region=self._settings.aws.region)
 
-    def _authentication(self) -> Middleware:
+    def _authentication(self, replica: Replica) -> Middleware:
         aws = self._settings.aws
         verifier = Verifier(self._keys.ring, region=aws.region, clock=self._clock)
+
+        async def look_up(access_key_id: str) -> None:
+            # The worker of a replica that has started since the last beat.
+            if access_key_id.startswith(OWN_KEY_PREFIX):
+                with contextlib.suppress(StreamdError):  # then it stays unknown
+                    await replica.look_again()
+
         if self._settings.auth.mode == "sigv4":
-            return auth_middleware(verifier)
+            return auth_middleware(verifier, look_up=look_up)
         if not self._settings.server.is_loopback:
             logger.warning(
                 "anyone who reaches %s may do anything: requests need no signature (insecure)",
                 self._settings.server.listen,
             )
-        return auth_middleware(verifier, anonymous=Identity(account_id=aws.account_id))
+        anonymous = Identity(account_id=aws.account_id)
+        return auth_middleware(verifier, anonymous=anonymous, look_up=look_up)
 
     @asynccontextmanager
     async def _valid_keys(self) -> AsyncIterator[None]:
@@ -257,11 +295,14 @@ class Daemon:
             await asyncio.to_thread(store.close)
 
     @asynccontextmanager
-    async def _working(self, url: str, store: Store, run_store: Any) -> AsyncIterator[None]:
+    async def _working(
+        self, url: str, store: Store, run_store: Any, replica: Replica
+    ) -> AsyncIterator[None]:
         """Run the sessions, in worker processes or in this one."""
         setup = WorkerSetup(
             settings=self._settings,
             endpoint_url=url,
+            replica_id=replica.replica_id,
             access_key_id=self._own_key.access_key_id,
             secret_access_key=self._own_key.secret,
         )
@@ -282,6 +323,7 @@ class Daemon:
             if count := await run_store(store.release_owner, worker):
                 logger.info("sessions of a dead worker freed", extra={"sessions": count})
                 self._wake()
+            await run_store(lambda: store.release_cameras(owner=worker))
 
         self._supervisor = WorkerSupervisor(
             setup_lines=lines, metrics=self._metrics, on_dead=free_sessions

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import stat
+from collections.abc import Sequence
 from pathlib import Path
 
 from streamd.config import AuthSettings, Credential
@@ -30,6 +31,8 @@ class CallerKeys:
         self._settings = settings
         self._account_id = account_id
         self._own_key = own_key
+        self._callers: Sequence[AccessKey] = ()
+        self._replicas: Sequence[AccessKey] = ()
         self.ring = KeyRing([own_key])
         """The keys that are valid now."""
 
@@ -58,7 +61,14 @@ class CallerKeys:
             )
         if not keys:
             raise ConfigError(f"'auth.credentials_file': {self.file} has no keys")
-        self.ring.replace([*keys.values(), self._own_key])
+        self._callers = tuple(keys.values())
+        self._publish()
+
+    def take_replicas(self, keys: Sequence[AccessKey]) -> None:
+        """Let the workers of other replicas call with these keys, and no more with former ones."""
+        if keys != self._replicas:
+            self._replicas = keys
+            self._publish()
 
     def reload(self) -> None:
         """Do the same while serving: a file that cannot be used changes nothing (blocking)."""
@@ -73,6 +83,10 @@ class CallerKeys:
             "keys read again",
             extra={"added": sorted(after - before), "gone": sorted(before - after)},
         )
+
+    def _publish(self) -> None:
+        # The last of one name counts: no other replica's key can take the place of a caller's.
+        self.ring.replace([*self._replicas, *self._callers, self._own_key])
 
     def _access_key(self, credential: Credential) -> AccessKey:
         return AccessKey(

@@ -79,6 +79,16 @@ class Metrics:
         self.archive_bytes = gauge(
             "streamd_archive_bytes", "Bytes of archived fragments.", mode="livemostrecent"
         )
+        self.get_media_gaps = counter(
+            "streamd_get_media_gaps_total",
+            "GetMedia calls that go on after a fragment that is not (or no longer) here.",
+        )
+        self.replicas = gauge(
+            "streamd_replicas", "Replicas that live, as this one sees them.", mode="livemostrecent"
+        )
+        self.streams_adopted = counter(
+            "streamd_streams_adopted_total", "Streams taken over from a replica that is gone."
+        )
         self.status_changes = counter(
             "streamd_status_changes_total", "Lifecycle transitions.", "from_status", "to_status"
         )
@@ -158,7 +168,14 @@ class Metrics:
         self.sink_errors = counter(
             "streamd_sink_errors_total", "Failed deliveries, by error class.", "sink", "error"
         )
-        self.camera_up = gauge("streamd_camera_up", "Whether a camera sends video.", "camera")
+        self.camera_up = gauge(
+            "streamd_camera_up",
+            "Whether a camera sends video; 0 on replicas that leave it to another.",
+            "camera",
+        )
+        self.camera_relayed = gauge(
+            "streamd_camera_relayed", "Whether this replica relays a camera.", "camera"
+        )
         self.camera_clock_offset = gauge(
             "streamd_camera_clock_offset_seconds",
             "How far a camera's clock is ahead of this machine's, the network's delay included.",

@@ -162,6 +162,8 @@ class VideoStream(_Value):
     device_name: str | None = None
     media_type: str | None = None
     kms_key_id: str | None = None
+    home: str | None = None
+    """Id of the replica on whose disk its fragments lie; ``None``: it has none yet."""
 
 
 class Collection(_Value):

@@ -17,7 +17,7 @@ import secrets
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -40,8 +40,8 @@ from streamd.pipeline.host import SessionHost
 from streamd.pipeline.leftovers import LeftoverDelivery
 from streamd.pipeline.parts import SessionParts
 from streamd.pipeline.session import SessionRunner
+from streamd.producer.camera_leases import CameraLeases, relay_cameras
 from streamd.producer.kinesis_video import KinesisVideoControl
-from streamd.producer.relay import relay_cameras
 from streamd.protocol.sigv4 import ACCOUNT_HEADER
 from streamd.roles import AssumedRoles
 from streamd.sinks.router import build_sinks
@@ -83,7 +83,9 @@ class WorkerSetup:
     delivers_leftovers: bool = True
     """One worker of a daemon delivers what ended sessions left behind."""
     cameras: tuple[str, ...] = ()
-    """Names of the cameras this worker relays."""
+    """Names of the cameras this worker relays when their lease is its own."""
+    replica_id: str = ""
+    """Of the control process."""
 
     def dump(self) -> str:
         """Return the setup as one line; it holds secrets."""
@@ -95,6 +97,7 @@ class WorkerSetup:
                 "secret_access_key": self.secret_access_key,
                 "delivers_leftovers": self.delivers_leftovers,
                 "cameras": self.cameras,
+                "replica_id": self.replica_id,
             }
         )
 
@@ -158,7 +161,8 @@ async def run_sessions(
     run_store: RunBlocking = partial(loop.run_in_executor, store_pool)
     roles = AssumedRoles(region=settings.aws.region, endpoint_url=settings.aws.sts_endpoint_url)
     sinks = build_sinks(settings, clock=clock, roles=roles)
-    async with aiohttp.ClientSession(connector=_connector(settings)) as http:
+    # No limit on connections: every session holds one GetMedia answer open.
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as http:
         try:
             await sinks.open()
             parts = SessionParts(
@@ -187,7 +191,8 @@ async def run_sessions(
                 max_sessions=settings.analysis.max_sessions_per_worker,
             )
             on_wake(host.wake)
-            async with _delivering_leftovers(setup, parts), _relaying(setup, metrics, stop):
+            leases = _StoredLeases(store, run_store, setup=setup, owner=owner)
+            async with _delivering_leftovers(setup, parts), _relaying(setup, leases, metrics, stop):
                 await host.run(stop)
         finally:
             await feeds.aclose()
@@ -224,7 +229,7 @@ async def _delivering_leftovers(setup: WorkerSetup, parts: SessionParts) -> Asyn
 
 @asynccontextmanager
 async def _relaying(
-    setup: WorkerSetup, metrics: Metrics, stop: asyncio.Event
+    setup: WorkerSetup, leases: CameraLeases, metrics: Metrics, stop: asyncio.Event
 ) -> AsyncIterator[None]:
     """Relay the cameras of this worker; they end when ``stop`` is set."""
     settings = setup.settings
@@ -238,12 +243,17 @@ async def _relaying(
             key = (setup.access_key_id, setup.secret_access_key)
         # The certificate names the public host, not this machine's loopback.
         return KinesisVideoControl(
-            setup.endpoint_url, region=settings.aws.region, key=key, verify=False
+            setup.endpoint_url,
+            region=settings.aws.region,
+            key=key,
+            verify=False,
+            unverified_urls=_own_urls(setup),
         )
 
     task = asyncio.create_task(
         relay_cameras(
             {name: settings.cameras[name] for name in setup.cameras},
+            leases=leases,
             connect=connect,
             metrics=metrics,
             clock=SystemClock(),
@@ -314,12 +324,47 @@ async def _listen(stop: asyncio.Event, wakers: list[Callable[[], None]]) -> None
         stop.set()
 
 
-def _connector(settings: Settings) -> aiohttp.TCPConnector:
-    # The control process is on this machine and its certificate names the public host, so
-    # there is nothing to verify; anybody else's is verified.
-    own = settings.kinesis_video.endpoint_url == "embedded"
-    # No limit on connections: every session holds one GetMedia answer open.
-    return aiohttp.TCPConnector(limit=0, ssl=not own)
+class _StoredLeases:
+    """The leases of cameras in the store."""
+
+    def __init__(self, store: Store, run: RunBlocking, *, setup: WorkerSetup, owner: str) -> None:
+        self._store = store
+        self._run = run
+        self._setup = setup
+        self._owner = owner
+        self.lease_seconds = setup.settings.store.lease_seconds
+
+    async def claim(self, streams: Mapping[str, str]) -> set[str]:
+        taken: set[str] = await self._run(
+            lambda: self._store.claim_cameras(
+                streams,
+                account_id=self._setup.settings.aws.account_id,
+                replica_id=self._setup.replica_id,
+                owner=self._owner,
+                lease_seconds=self.lease_seconds,
+            )
+        )
+        return taken
+
+    async def renew(self, cameras: Collection[str]) -> set[str]:
+        held: set[str] = await self._run(
+            lambda: self._store.renew_cameras(
+                cameras, owner=self._owner, lease_seconds=self.lease_seconds
+            )
+        )
+        return held
+
+    async def release(self) -> None:
+        await self._run(lambda: self._store.release_cameras(owner=self._owner))
+
+
+def _own_urls(setup: WorkerSetup) -> tuple[str, ...]:
+    """Return where the control process is reached, whose certificate need not be verified.
+
+    It is on this machine, and its certificate names the public host. Other replicas' are verified.
+    """
+    advertised = setup.settings.server.advertised_url
+    return (setup.endpoint_url, *([advertised] if advertised is not None else []))
 
 
 def _client(
@@ -350,6 +395,7 @@ def _client(
         endpoint_url=url,
         credentials=credentials,
         account_header=ACCOUNT_HEADER if configured == "embedded" else None,
+        unverified_urls=_own_urls(setup) if configured == "embedded" else (),
     )
 
 

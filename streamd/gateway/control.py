@@ -11,6 +11,7 @@ from streamd.access import identity_of
 from streamd.clock import Clock
 from streamd.config import AwsSettings
 from streamd.gateway.door import RunBlocking
+from streamd.gateway.homes import Homes
 from streamd.gateway.http import Call
 from streamd.gateway.limits import CallRate
 from streamd.gateway.live import LiveStreams
@@ -63,6 +64,7 @@ class Control:
         run_blocking: RunBlocking,
         live: LiveStreams,
         calls: CallRate,
+        homes: Homes,
         public_url: str | None,
         on_deleted: Callable[[VideoStream], Awaitable[None]],
     ) -> None:
@@ -72,6 +74,7 @@ class Control:
         self._run = run_blocking
         self._live = live
         self._calls = calls
+        self._homes = homes
         self._public_url = public_url
         self._on_deleted = on_deleted
         self.operations: dict[str, Call] = {
@@ -112,6 +115,7 @@ class Control:
                 device_name=values.get("DeviceName"),
                 media_type=values.get("MediaType"),
                 kms_key_id=values.get("KmsKeyId"),
+                home=self._homes.own_id,
             )
         )
         return {"StreamARN": stream.arn}
@@ -173,9 +177,10 @@ class Control:
         return {}
 
     async def _data_endpoint(self, request: web.Request, values: _Values, _id: str) -> _Values:
-        await self._find(request, values, "GetDataEndpoint")
+        stream = await self._find(request, values, "GetDataEndpoint")
         # As the client called us: right behind any name or port mapping that it came through.
-        url = self._public_url or f"{request.scheme}://{request.host}"
+        here = self._public_url or f"{request.scheme}://{request.host}"
+        url = await self._homes.endpoint(stream, api_name=values["APIName"], here=here)
         return {"DataEndpoint": url.rstrip("/")}
 
     async def _tag(self, request: web.Request, values: _Values, _id: str) -> _Values:

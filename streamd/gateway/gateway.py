@@ -18,6 +18,7 @@ from streamd.gateway.control import Control, find_stream
 from streamd.gateway.disk_archive import DiskArchive
 from streamd.gateway.door import ArchiveDoor, RunBlocking
 from streamd.gateway.get_media import GetMedia
+from streamd.gateway.homes import Homes, Membership
 from streamd.gateway.http import Call, Endpoint
 from streamd.gateway.limits import CallRate
 from streamd.gateway.live import LiveStream, LiveStreams
@@ -56,6 +57,7 @@ class Gateway:
         clock: Clock,
         metrics: Metrics,
         run_blocking: RunBlocking,
+        membership: Membership | None = None,
         public_url: str | None = None,
         idle_ack_seconds: float = 5.0,
         idle_close_seconds: float = 30.0,
@@ -70,6 +72,7 @@ class Gateway:
             clock: Gives server timestamps.
             metrics: To count in.
             run_blocking: Awaits a blocking call in an executor made for the gateway.
+            membership: Among replicas that share the store; ``None``: there can be no other.
             public_url: For GetDataEndpoint; ``None``: the URL the client called.
             idle_ack_seconds: How often PutMedia says IDLE while nothing arrives.
             idle_close_seconds: When PutMedia ends a connection on which nothing arrives.
@@ -82,6 +85,9 @@ class Gateway:
         self._clock = clock
         self._metrics = metrics
         self._run_blocking = run_blocking
+        self._homes = Homes(
+            store=store, run_blocking=run_blocking, metrics=metrics, membership=membership
+        )
         self._public_url = public_url
         self._idle_ack_seconds = idle_ack_seconds
         self._idle_close_seconds = idle_close_seconds
@@ -126,10 +132,11 @@ class Gateway:
         )
         door = self._door = ArchiveDoor(archive, self._run_blocking)
         await door.call(archive.recover)
+        await self._give_homes(door)
         janitor = Janitor(
             door=door, settings=self._settings, metrics=self._metrics, streams=self._all_streams
         )
-        find = partial(find_stream, self._store, self._run_blocking, self._aws)
+        find_to_send, find = partial(self._find, sends=True), partial(self._find, sends=False)
         enter = self._enter
         calls = CallRate(self._settings.max_calls_per_second, monotonic=self._clock.monotonic)
         self._put_media = PutMedia(
@@ -140,13 +147,14 @@ class Gateway:
                 retention=lambda hours: retention_of(hours, self._settings),
                 on_written=janitor.note_written,
                 settings=self._settings,
+                may_promise=self._homes.is_surely_here,
                 idle_ack_seconds=self._idle_ack_seconds,
                 idle_close_seconds=self._idle_close_seconds,
             ),
             live=self._live,
             clock=self._clock,
             metrics=self._metrics,
-            find=find,
+            find=find_to_send,
             enter=enter,
             calls=calls,
             aws=self._aws,
@@ -158,6 +166,7 @@ class Gateway:
             run_blocking=self._run_blocking,
             live=self._live,
             calls=calls,
+            homes=self._homes,
             public_url=self._public_url,
             on_deleted=self._deleted,
         )
@@ -214,6 +223,47 @@ class Gateway:
                 "UnknownOperationException", f"{operation.name} is not served by streamd yet."
             )
         return await call(request, values, request_id)
+
+    async def look_after_homes(self) -> None:
+        """End what is live of streams that were deleted, or adopted by another replica.
+
+        Raises:
+            StoreError: If the store does not answer.
+
+        """
+        live = {stream.arn: stream for stream in self._live.all()}
+        if not live:
+            return
+        found = await self._run_blocking(self._store.video_streams_by_arn, list(live))
+        for arn, stream in live.items():
+            video_stream = found.get(arn)
+            if video_stream is not None and self._homes.is_here(video_stream):
+                stream.retention_hours = video_stream.data_retention_hours
+                continue
+            # In this order: what ends now is not promised to its producer.
+            stream.is_elsewhere = True
+            if stream.upload is not None:
+                stream.upload.interrupt(ErrorCode.STREAM_DELETED if video_stream is None else None)
+            stream.shut()
+            if video_stream is not None:
+                logger.warning(
+                    "stream left to another replica, which was asked for it while this one "
+                    "was not seen",
+                    extra={"stream": video_stream.name, "home": video_stream.home},
+                )
+
+    async def _give_homes(self, door: ArchiveDoor) -> None:
+        """Be the home of what is archived here from before streams had homes."""
+        home = self._homes.own_id
+        if home is not None and (arns := await door.call(door.archive.stream_arns)):
+            await self._run_blocking(lambda: self._store.give_home(arns, home=home))
+
+    async def _find(
+        self, request: web.Request, values: Mapping[str, Any], *, sends: bool
+    ) -> VideoStream:
+        """Return the stream a request names, if its fragments are to be found here."""
+        stream = await find_stream(self._store, self._run_blocking, self._aws, request, values)
+        return await self._homes.check_here(stream, sends=sends)
 
     async def _enter(self, video_stream: VideoStream) -> LiveStream:
         """Return the live side of a stream; a connection's end leaves it again."""

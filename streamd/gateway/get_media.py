@@ -21,6 +21,7 @@ from streamd.gateway.live import FragmentState, LiveFragment, LiveStream, LiveSt
 from streamd.gateway.segments import READ_BYTES
 from streamd.kvs import mkv_write
 from streamd.kvs.mkv import Track
+from streamd.kvs.numbers import DIGITS, next_number, previous_number
 from streamd.metrics import Metrics
 from streamd.protocol.errors import ServiceError
 from streamd.resources import VideoStream
@@ -161,6 +162,7 @@ class GetMedia:
             raise ServiceError("ResourceNotFoundException", "The stream is being deleted.")
         # The position comes first: what arrives once the client sees headers is not missed.
         cursor = await open_cursor(self._door, stream, selector)
+        await self._note_gap(stream, selector)
         response = endless_response(request, content_type=MEDIA_TYPE, request_id=request_id)
         answer = Answer(response, byte_pace=Pace(self._settings.max_get_media_bytes_per_second))
         self._metrics.get_media_connections.inc()
@@ -180,6 +182,32 @@ class GetMedia:
         finally:
             self._metrics.get_media_connections.dec()
         return response
+
+    async def _note_gap(self, stream: LiveStream, selector: Mapping[str, Any]) -> None:
+        """Say that the fragment a consumer goes on after is not here, nor the one after it.
+
+        Retention was faster, or it lies on the disk of a former home. The consumer gets what
+        there is.
+        """
+        number = selector.get("AfterFragmentNumber")
+        if number is None or (stream.newest is None and stream.upload is None):
+            return
+        number = f"{int(number):0{DIGITS}d}"
+        archive, stream_id = self._door.archive, stream.stream_id
+
+        def is_known() -> bool:
+            # The next one is asked for by who wants to begin with a fragment.
+            return any(archive.find(stream_id, n) for n in (number, next_number(number)))
+
+        live = stream.after(previous_number(number)) if int(number) else None
+        if live is not None and live.number in (number, next_number(number)):
+            return
+        if not await self._door.call(is_known):
+            self._metrics.get_media_gaps.inc()
+            logger.warning(
+                "fragments that a consumer goes on after are not here",
+                extra={"stream": stream.arn, "fragment": number},
+            )
 
     async def _stream(
         self,

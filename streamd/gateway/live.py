@@ -134,6 +134,8 @@ class LiveStream:
         """Loop time the last producer left."""
         self.is_gone = False
         """The stream was deleted, or the daemon stops."""
+        self.is_elsewhere = False
+        """Another replica has become its home."""
         self.users = 0
         """Connections of producers and consumers."""
         self._fragments: dict[str, LiveFragment] = {}

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
 
 from aiohttp import web
 
@@ -38,7 +39,7 @@ class PutMedia:
         live: LiveStreams,
         clock: Clock,
         metrics: Metrics,
-        find: Callable[[web.Request, dict[str, str]], Awaitable[VideoStream]],
+        find: Callable[[web.Request, Mapping[str, Any]], Awaitable[VideoStream]],
         enter: Callable[[VideoStream], Awaitable[LiveStream]],
         calls: CallRate,
         aws: AwsSettings,

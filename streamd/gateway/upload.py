@@ -53,6 +53,8 @@ class UploadParts:
     """Of a stream with so many hours of data retention."""
     on_written: Callable[[int], None]
     settings: KinesisVideoSettings
+    may_promise: Callable[[LiveStream], bool]
+    """Whether a producer may forget what is archived here."""
     idle_ack_seconds: float = 5.0
     """An IDLE is sent this often while nothing arrives."""
     idle_close_seconds: float = 30.0
@@ -178,7 +180,7 @@ class Upload:
         except ConnectionError:
             await self._recorder.finish()
             return _Ending.DISCONNECTED
-        acks = self._acks = AckChannel(self.response)
+        acks = self._acks = AckChannel(self.response, lambda: self._parts.may_promise(self._stream))
         ending = _Ending.REFUSED
         try:
             try:
@@ -200,6 +202,8 @@ class Upload:
         # PERSISTED is on its way, and the response may end behind it.
         self._recorder.poke()
         await self._recorder.finish()
+        if self._stream.is_elsewhere:
+            acks.forsake()
         await acks.close()
         return ending
 

@@ -154,6 +154,7 @@ class KinesisVideoClient:
         endpoint_url: str | None = None,
         credentials: FindKey | None = None,
         account_header: str | None = None,
+        unverified_urls: tuple[str, ...] = (),
         clock: Clock | None = None,
         read_timeout_seconds: float = READ_TIMEOUT_SECONDS,
     ) -> None:
@@ -166,6 +167,7 @@ class KinesisVideoClient:
             credentials: Gives the key for each call; without it requests are not signed.
             account_header: Header that tells the embedded endpoint whose stream is meant; AWS
                 knows it by the key.
+            unverified_urls: Of endpoints whose certificate is not verified.
             clock: Where the time comes from.
             read_timeout_seconds: Longest silence inside an answer.
         """
@@ -175,6 +177,7 @@ class KinesisVideoClient:
         self._endpoint_url = endpoint.rstrip("/")
         self._credentials = credentials
         self._account_header = account_header
+        self._unverified_urls = frozenset(url.rstrip("/") for url in unverified_urls)
         self._clock = clock or SystemClock()
         self._read_timeout_seconds = read_timeout_seconds
         self._ahead = timedelta(0)
@@ -308,6 +311,7 @@ class KinesisVideoClient:
                 headers=headers,
                 timeout=timeout,
                 allow_redirects=False,
+                ssl=url.rpartition("/")[0] not in self._unverified_urls,
             )
 
     async def _key(

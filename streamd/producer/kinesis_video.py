@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import urllib.parse
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +23,7 @@ __all__ = ["AWS_ENDPOINT", "KinesisVideoControl", "Signer", "StreamInfo"]
 AWS_ENDPOINT = "aws"
 """``--endpoint aws`` means AWS itself."""
 SERVICE = "kinesisvideo"
+PUT_MEDIA_PATH = "/putMedia"
 # Credential sources that ask the network; against another endpoint they only cost seconds.
 NETWORK_PROVIDERS = ("container-role", "iam-role")
 
@@ -61,6 +62,7 @@ class KinesisVideoControl:
         region: AWS region; ``None``: what AWS's own configuration says, else us-east-1.
         key: Access key id and secret; ``None``: what AWS's own configuration says.
         verify: Whether the certificate of the endpoint is verified.
+        unverified_urls: Of data endpoints whose certificate is not verified.
 
     """
 
@@ -71,9 +73,10 @@ class KinesisVideoControl:
         region: str | None = None,
         key: tuple[str, str] | None = None,
         verify: bool = True,
+        unverified_urls: Collection[str] = (),
     ) -> None:
         self.endpoint_url = _checked_endpoint(endpoint_url)
-        self.verify = verify
+        self._unverified_urls = frozenset(url.rstrip("/") for url in unverified_urls)
         self._session = botocore.session.Session()
         if self.endpoint_url is not None:
             resolver = self._session.get_component("credential_provider")
@@ -132,7 +135,11 @@ class KinesisVideoControl:
         """
         with self._errors():
             answer = self._client.get_data_endpoint(StreamName=name, APIName="PUT_MEDIA")
-        return f"{answer['DataEndpoint'].rstrip('/')}/putMedia"
+        return answer["DataEndpoint"].rstrip("/") + PUT_MEDIA_PATH  # type: ignore[no-any-return]  # the client is Any
+
+    def verifies(self, url: str) -> bool:
+        """Whether the certificate behind a URL of PutMedia is verified."""
+        return url.removesuffix(PUT_MEDIA_PATH) not in self._unverified_urls
 
     def check(self) -> None:
         """Ask for one stream, to see whether the endpoint answers and knows us.

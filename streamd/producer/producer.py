@@ -112,8 +112,7 @@ class Producer:
 
     async def _deliver(self) -> None:
         backoff = Backoff(base_seconds=0.5, cap_seconds=10.0)
-        connector = aiohttp.TCPConnector(ssl=self._control.verify)
-        async with aiohttp.ClientSession(connector=connector) as session:
+        async with aiohttp.ClientSession() as session:
             while True:
                 if not self._buffer.pending:
                     await self._buffer.wait()
@@ -143,6 +142,7 @@ class Producer:
                 body=self._counted(self._buffer.document()),
                 signer=self._control.signer,
                 on_acknowledgement=self._take_acknowledgement,
+                verify=self._control.verifies(url),
             )
         except EndpointError as error:
             return error

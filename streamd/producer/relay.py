@@ -1,4 +1,4 @@
-"""Cameras of the settings, each relayed into its video stream for as long as the daemon runs.
+"""A camera of the settings, relayed into its video stream for as long as it is ours.
 
 A camera that is away, refuses, or sends nothing is tried again with back-off and jitter; it
 disturbs nobody. Its video is not transcoded unless the settings say so.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -24,47 +24,9 @@ from streamd.producer.producer import Producer
 from streamd.producer.source import PyavSource, SourceOptions
 from streamd.retry import Backoff
 
-__all__ = ["CameraRelay", "relay_cameras"]
+__all__ = ["CameraRelay"]
 
 logger = logging.getLogger(__name__)
-
-STOP_SECONDS = 5.0
-"""How long a camera's last fragments may take to be acknowledged at the end."""
-
-
-async def relay_cameras(
-    cameras: Mapping[str, CameraSettings],
-    *,
-    connect: Callable[[], KinesisVideoControl],
-    metrics: Metrics,
-    clock: Clock,
-    stop: asyncio.Event,
-) -> None:
-    """Relay all cameras until ``stop`` is set.
-
-    Args:
-        cameras: By name.
-        connect: Makes the control plane's client (blocking).
-        metrics: Of this process.
-        clock: Where time comes from.
-        stop: Set to let the last fragments out and return.
-
-    """
-    relays = [
-        CameraRelay(name, settings, connect=connect, metrics=metrics, clock=clock)
-        for name, settings in cameras.items()
-    ]
-    tasks = [asyncio.create_task(relay.run(), name=f"camera-{relay.name}") for relay in relays]
-    try:
-        await stop.wait()
-        for relay in relays:
-            relay.stop()
-        if tasks:
-            await asyncio.wait(tasks, timeout=STOP_SECONDS)
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 class CameraRelay:

@@ -29,6 +29,8 @@ PASSING_ERRORS = frozenset({
 })  # fmt: skip
 PASSING_CODES = frozenset({
     "ClientLimitExceededException", "ConnectionLimitExceededException", "ThrottlingException",
+    # The stream has moved: the next connection asks for its endpoint again.
+    "InvalidEndpointException",
 })  # fmt: skip
 ADVICE = {
     "ResourceNotFoundException": "the stream was deleted: run the command again to make it anew",
@@ -49,6 +51,7 @@ async def put_media(
     body: AsyncIterator[bytes],
     signer: Signer | None,
     on_acknowledgement: Callable[[Acknowledgement], None],
+    verify: bool = True,
 ) -> None:
     """Send one MKV document; returns when the service closed the answer.
 
@@ -69,7 +72,9 @@ async def put_media(
     target = yarl.URL(url, encoded=True)
     try:
         async with asyncio.timeout(SILENCE_SECONDS):
-            response = await session.post(target, data=body, headers=headers, timeout=timeout)
+            response = await session.post(
+                target, data=body, headers=headers, timeout=timeout, ssl=verify
+            )
         async with response:
             if response.status != 200:
                 raise _refused(response, await response.text())

@@ -37,7 +37,14 @@ from streamd.clock import Clock
 from streamd.protocol.errors import ServiceError
 from streamd.protocol.identity import AccessKey, KeyRing
 
-__all__ = ["EMPTY_SHA256", "Claim", "RequestHead", "Verifier", "streamed_payload"]
+__all__ = [
+    "EMPTY_SHA256",
+    "Claim",
+    "RequestHead",
+    "UnknownKeyError",
+    "Verifier",
+    "streamed_payload",
+]
 
 EMPTY_SHA256 = hashlib.sha256(b"").hexdigest()
 _STREAMED_PAYLOADS = frozenset(
@@ -101,6 +108,16 @@ class Claim:
     in_query: bool
 
 
+class UnknownKeyError(ServiceError):
+    """Nobody has this access key."""
+
+    def __init__(self, access_key_id: str) -> None:
+        super().__init__(
+            "UnrecognizedClientException", "The security token included in the request is invalid."
+        )
+        self.access_key_id = access_key_id
+
+
 class Verifier:
     """Checks signatures against a set of access keys.
 
@@ -126,7 +143,7 @@ class Verifier:
         """
         claim = _read_claim(head)
         if self._keys.find(claim.access_key_id) is None:
-            raise _unknown_key()
+            raise UnknownKeyError(claim.access_key_id)
         self._check_time(head, claim)
         self._check_scope(claim, service)
         _check_signed_headers(head, claim)
@@ -147,7 +164,7 @@ class Verifier:
         """
         key = self._keys.find(claim.access_key_id)
         if key is None:
-            raise _unknown_key()
+            raise UnknownKeyError(claim.access_key_id)
         stated = head.header("x-amz-content-sha256")
         if stated is not None and stated != payload_hash:
             raise _mismatch()
@@ -385,12 +402,6 @@ def _quoted(text: str, *, safe: str) -> str:
 
 def _trimmed(value: str) -> str:
     return _SPACES.sub(" ", value.strip())
-
-
-def _unknown_key() -> ServiceError:
-    return ServiceError(
-        "UnrecognizedClientException", "The security token included in the request is invalid."
-    )
 
 
 def _incomplete(message: str) -> ServiceError:

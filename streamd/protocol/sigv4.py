@@ -21,7 +21,12 @@ from streamd.protocol.errors import ServiceError
 from streamd.protocol.identity import Identity
 from streamd.protocol.rest_json import RestJson
 from streamd.protocol.serialize import Answer
-from streamd.protocol.signature import RequestHead, Verifier, streamed_payload
+from streamd.protocol.signature import (
+    RequestHead,
+    UnknownKeyError,
+    Verifier,
+    streamed_payload,
+)
 
 __all__ = [
     "ACCOUNT_HEADER",
@@ -60,6 +65,7 @@ def auth_middleware(
     *,
     anonymous: Identity | None = None,
     open_paths: frozenset[str] = OPEN_PATHS,
+    look_up: Callable[[str], Awaitable[None]] | None = None,
 ) -> Middleware:
     """Return the middleware.
 
@@ -68,6 +74,7 @@ def auth_middleware(
         anonymous: Who unsigned requests are from (``auth.mode = "none"``). Signatures are then
             looked at only where a request says that it acts for another account.
         open_paths: Paths that need no signature.
+        look_up: Awaited with an access key id that is not known, which it may make known.
 
     """
 
@@ -85,7 +92,7 @@ def auth_middleware(
             request[IDENTITY] = anonymous
         else:
             try:
-                request[IDENTITY] = await _verify(verifier, request)
+                request[IDENTITY] = await _verify(verifier, request, look_up)
             except ServiceError as error:
                 logger.info(
                     "request refused",
@@ -113,10 +120,20 @@ def _is_from_a_foreign_page(request: web.Request) -> bool:
     return not is_ours or origin.partition("://")[2] != host
 
 
-async def _verify(verifier: Verifier, request: web.Request) -> Identity:
+async def _verify(
+    verifier: Verifier,
+    request: web.Request,
+    look_up: Callable[[str], Awaitable[None]] | None,
+) -> Identity:
     head = request_head(request)
     service = "rekognition" if head.path == "/" else "kinesisvideo"
-    claim = verifier.claim(head, service=service)
+    try:
+        claim = verifier.claim(head, service=service)
+    except UnknownKeyError as error:
+        if look_up is None:
+            raise
+        await look_up(error.access_key_id)
+        claim = verifier.claim(head, service=service)
     if head.path in _STREAMED_PATHS:
         payload_hash = streamed_payload(head)
     else:

@@ -6,6 +6,7 @@ One module per kind of resource; :class:`Store` is all of them over one database
 from __future__ import annotations
 
 from streamd.clock import Clock
+from streamd.store.cameras import CameraStore
 from streamd.store.collections import CollectionState, CollectionStore
 from streamd.store.database import Database
 from streamd.store.errors import (
@@ -21,6 +22,7 @@ from streamd.store.errors import (
     VersionMismatchError,
 )
 from streamd.store.faces import DeletedFaces, FacePage, FaceStore, StoredFace
+from streamd.store.replicas import ReplicaStore, SeenReplica
 from streamd.store.request_tokens import RequestToken
 from streamd.store.sessions import ClaimedSession, SessionStore
 from streamd.store.stream_processors import StreamProcessorStore
@@ -38,6 +40,7 @@ __all__ = [
     "NotFoundError",
     "RequestToken",
     "SchemaError",
+    "SeenReplica",
     "StaleEpochError",
     "Store",
     "StoreError",
@@ -58,6 +61,8 @@ class Store(
     UserStore,
     VideoStreamStore,
     TagStore,
+    ReplicaStore,
+    CameraStore,
 ):
     """Everything the daemon remembers.
 

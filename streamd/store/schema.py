@@ -25,10 +25,12 @@ from sqlalchemy import (
 )
 
 __all__ = [
+    "camera_leases",
     "collections",
     "face_deletions",
     "faces",
     "metadata",
+    "replicas",
     "request_tokens",
     "sessions",
     "stream_processors",
@@ -239,4 +241,32 @@ video_streams = Table(
     Column("device_name", String(128)),
     Column("media_type", String(128)),
     Column("kms_key_id", String(2048)),
+    # The replica on whose disk its fragments lie; NULL: nobody's yet.
+    Column("home", String(36)),
+)
+
+# Control processes that share this database, each with a disk of its own.
+replicas = Table(
+    "replicas",
+    metadata,
+    Column("replica_id", _name(36), primary_key=True),
+    # Where other replicas and clients reach it.
+    Column("url", String(2048), nullable=False),
+    # The key its workers sign with, which the others take; another one at every start.
+    Column("access_key_id", String(128), nullable=False),
+    Column("secret", String(128), nullable=False),
+    # By the database's clock.
+    Column("seen_at", Double, nullable=False),
+)
+
+# Who relays a camera of the settings; a row exists once somebody wanted to.
+camera_leases = Table(
+    "camera_leases",
+    metadata,
+    Column("camera", _name(256), primary_key=True),
+    Column("replica_id", _name(36)),
+    # The worker, as it claims sessions.
+    Column("owner", String(255)),
+    # By the database's clock. In the past: since when it is free.
+    Column("lease_until", Double, nullable=False),
 )

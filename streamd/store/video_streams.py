@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import sqlalchemy as sa
@@ -25,6 +25,7 @@ __all__ = ["VideoStreamStore"]
 KIND = "video stream"
 
 _streams = schema.video_streams
+_replicas = schema.replicas
 
 
 class VideoStreamStore(Repository):
@@ -42,6 +43,7 @@ class VideoStreamStore(Repository):
         device_name: str | None = None,
         media_type: str | None = None,
         kms_key_id: str | None = None,
+        home: str | None = None,
     ) -> VideoStream:
         """Create a video stream at its first version.
 
@@ -55,6 +57,7 @@ class VideoStreamStore(Repository):
             device_name: As of CreateStream.
             media_type: As of CreateStream.
             kms_key_id: As of CreateStream.
+            home: Id of the replica its fragments will lie on.
 
         Raises:
             NameInUseError: If the name is taken.
@@ -71,6 +74,7 @@ class VideoStreamStore(Repository):
             device_name=device_name,
             media_type=media_type,
             kms_key_id=kms_key_id,
+            home=home,
         )
         with self._database.write() as connection:
             self._database.serialise(connection, f"video streams of {account_id}")
@@ -117,6 +121,51 @@ class VideoStreamStore(Repository):
             query = query.where(_streams.c.arn > after)
         with self._database.read() as connection:
             return [_stream_from_row(row) for row in connection.execute(query)]
+
+    def video_streams_by_arn(self, arns: Collection[str]) -> dict[str, VideoStream]:
+        """Return those of these ARNs that exist, of all accounts."""
+        query = sa.select(_streams).where(_streams.c.arn.in_(arns))
+        with self._database.read() as connection:
+            return {row.arn: _stream_from_row(row) for row in connection.execute(query)}
+
+    def give_home(self, arns: Collection[str], *, home: str) -> int:
+        """Give a home to those of these ARNs that have none; returns how many had none."""
+        update = sa.update(_streams).where(_streams.c.arn.in_(arns), _streams.c.home.is_(None))
+        with self._database.write() as connection:
+            return connection.execute(update.values(home=home)).rowcount
+
+    def adopt_video_stream(
+        self, stream: VideoStream, *, home: str, after_seconds: float
+    ) -> VideoStream:
+        """Make a replica the home of a stream whose home is gone, or that has none.
+
+        Of several that try one succeeds, and a home that beats meanwhile keeps its stream.
+
+        Args:
+            stream: As it was read; which one it is counts.
+            home: Id of the replica that wants it.
+            after_seconds: How long a home has to be silent to be gone.
+
+        Returns:
+            The stream as it is now, at whatever home.
+
+        Raises:
+            NotFoundError: If it was deleted.
+
+        """
+        with self._database.write() as connection:
+            found = _load(connection, stream.account_id, name=None, arn=stream.arn, lock=True)
+            if found.home == home:
+                return found
+            # Locked against its own beat: one that comes later finds that the stream has moved.
+            silence = (self._database.now() - _replicas.c.seen_at).label("silence")
+            query = sa.select(silence).where(_replicas.c.replica_id == found.home)
+            row = connection.execute(query.with_for_update()).one_or_none()
+            # Far in the future, seen_at was written before the clock was set back.
+            if row is not None and abs(row.silence) <= after_seconds:
+                return found
+            connection.execute(sa.update(_streams).where(_is(found)).values(home=home))
+        return found.model_copy(update={"home": home})
 
     def update_video_stream(
         self,
@@ -221,6 +270,7 @@ def _row_from_stream(stream: VideoStream) -> dict[str, object]:
         "device_name": stream.device_name,
         "media_type": stream.media_type,
         "kms_key_id": stream.kms_key_id,
+        "home": stream.home,
     }
 
 
@@ -235,4 +285,5 @@ def _stream_from_row(row: sa.Row[Any]) -> VideoStream:
         device_name=row.device_name,
         media_type=row.media_type,
         kms_key_id=row.kms_key_id,
+        home=row.home,
     )

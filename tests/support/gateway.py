@@ -137,7 +137,8 @@ async def serving(data_dir: Path, **options: Any) -> AsyncIterator[Server]:
     """Run a gateway and its store; closing is part of what is tested."""
     clock: Clock = options.pop("clock", None) or SystemClock()
     settings = KinesisVideoSettings(**{"idle_seconds": 0.2, **options.pop("settings", {})})
-    store = Store(f"sqlite:///{data_dir / 'streamd.sqlite'}", clock=SystemClock())
+    store_dir: Path = options.pop("store_dir", data_dir)
+    store = Store(f"sqlite:///{store_dir / 'streamd.sqlite'}", clock=SystemClock())
     store.migrate()
     metrics = Metrics(CollectorRegistry())
     pool = concurrent.futures.ThreadPoolExecutor(4)
