@@ -1,9 +1,5 @@
 """A random walk through the operations, each answer checked against a model of the matrix.
 
-Sessions move on by themselves, so the model keeps for every stream processor the *set* of
-statuses it may be in by now. An answer is right if some status of the set explains it, and
-narrows the set to those that do.
-
 ``WALK_EXAMPLES=500 WALK_STEPS=100 pytest tests/conformance/test_walk.py`` walks for longer.
 """
 
@@ -12,7 +8,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -25,41 +21,26 @@ from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_a
 
 from tests.support.daemon import Daemon, running_daemon, wait_until
 from tests.support.shapes import load_model, problems
+from tests.support.walk import (
+    ACTIVE,
+    AFTER,
+    ALLOWED,
+    FAILED,
+    FAILURES,
+    IN_USE,
+    MOVES,
+    RUNNING,
+    STARTING,
+    STOPPED,
+    STOPPING,
+    Expected,
+    apply_update,
+)
 
 EXAMPLES = int(os.environ.get("WALK_EXAMPLES", "25"))
 STEPS = int(os.environ.get("WALK_STEPS", "40"))
 FACE_LIMIT = 2
 SETTLE_SECONDS = 20.0
-
-STOPPED, STARTING, RUNNING = "STOPPED", "STARTING", "RUNNING"
-FAILED, STOPPING = "FAILED", "STOPPING"
-ACTIVE = {STARTING, RUNNING, STOPPING}
-
-# What a session does of its own accord.
-MOVES = {
-    "face": {STARTING: {RUNNING}, STOPPING: {STOPPED}},
-    "face without a stream": {STARTING: {FAILED}, STOPPING: {STOPPED, FAILED}},
-    "face without a collection": {STARTING: {FAILED}, STOPPING: {STOPPED, FAILED}},
-    # Ends when its stream brings nothing, and never enters RUNNING.
-    "label": {STARTING: {STOPPED, FAILED}, STOPPING: {STOPPED, FAILED}},
-}
-ALLOWED = {
-    "start": {STOPPED, FAILED},
-    "stop": {STARTING, RUNNING},
-    "update": {STOPPED, FAILED},
-    "delete": {STOPPED, FAILED, STARTING},
-}
-AFTER = {"start": STARTING, "stop": STOPPING, "update": STOPPED}
-IN_USE = {
-    "start": "Specified resource is in use.",
-    "stop": "Processor not available for stopping stream.",
-    "update": "Specified resource is in use.",
-    "delete": "Cannot delete stream processor.",
-}
-FAILURES = {
-    "face without a stream": "Stream nowhere doesn't exist",
-    "face without a collection": "Collection not found",
-}
 BOX = {"BoundingBox": {"Left": 0.25, "Top": 0.0, "Width": 0.5, "Height": 1.0}}
 POLYGON = {"Polygon": [{"X": 0.0, "Y": 0.0}, {"X": 1.0, "Y": 0.0}, {"X": 0.5, "Y": 1.0}]}
 
@@ -68,31 +49,6 @@ _runs = itertools.count()
 
 def arn(service: str, resource: str) -> str:
     return f"arn:aws:{service}:us-east-1:000000000000:{resource}"
-
-
-@dataclass
-class Expected:
-    """What the model knows of one stream processor."""
-
-    kind: str
-    described: dict[str, Any]
-    """Members Describe must echo, exactly."""
-    possible: set[str]
-    tags: dict[str, str]
-    updated: Any = None
-    """Newest LastUpdateTimestamp that was seen."""
-
-    @property
-    def is_face(self) -> bool:
-        return self.kind.startswith("face")
-
-    def moved(self) -> set[str]:
-        """Return every status it may be in by now."""
-        reached = set(self.possible)
-        moves = MOVES[self.kind]
-        while more := {to for status in reached for to in moves.get(status, ())} - reached:
-            reached |= more
-        return reached
 
 
 @dataclass
@@ -268,7 +224,7 @@ class Walk(RuleBasedStateMachine):
         self._check_outcome("update", expected, code, result)
         if code == "ok":
             assert not twice
-            _apply(expected.described, home, regions, opt_in, deleted)
+            apply_update(expected.described, home, regions, opt_in, deleted)
 
     @rule(name=names, tags=st.one_of(tags, many_tags))
     def tag(self, name: str, tags: dict[str, str]) -> None:
@@ -447,28 +403,6 @@ class Walk(RuleBasedStateMachine):
 
 def _present(**members: Any) -> dict[str, Any]:
     return {name: value for name, value in members.items() if value is not None}
-
-
-def _apply(
-    described: dict[str, Any],
-    home: Mapping[str, Any],
-    regions: list[Any] | None,
-    opt_in: bool | None,
-    deleted: list[str],
-) -> None:
-    """Do to what Describe must echo what Update has asked for."""
-    if "ConnectedHome" in described["Settings"]:
-        described["Settings"] = {
-            "ConnectedHome": {**described["Settings"]["ConnectedHome"], **home}
-        }
-        if "ConnectedHomeMinConfidence" in deleted:
-            described["Settings"]["ConnectedHome"]["MinConfidence"] = 50.0
-    if opt_in is not None:
-        described["DataSharingPreference"] = {"OptIn": opt_in}
-    if regions:
-        described["RegionsOfInterest"] = regions
-    elif regions is not None or "RegionsOfInterest" in deleted:
-        described.pop("RegionsOfInterest", None)
 
 
 def _check_answer(operation_model: Any, response_dict: dict[str, Any], **_: Any) -> None:
