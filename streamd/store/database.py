@@ -23,7 +23,7 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +39,10 @@ BUSY_TIMEOUT_SECONDS = 30.0
 TURN_SECONDS = 5.0
 """How long a writer queues before it goes on without a turn."""
 TURN_POLL_SECONDS = 0.0005
-CONNECT_TIMEOUT_SECONDS = 5
+SILENCE_SECONDS = 15.0
+"""How long PostgreSQL may think about a read, or about a lease."""
+LONG_SILENCE_SECONDS = 60.0
+"""The same for what users write: a collection of millions goes in one statement."""
 POOL_SIZE = 8
 
 _BEGIN = "streamd_begin"
@@ -63,6 +66,7 @@ class Database:
         self._url = _parse(url)
         self._lease_clock = lease_clock
         self.is_sqlite = self._url.get_backend_name() == "sqlite"
+        self._be_patient: Callable[[sa.Connection, float | None], None] = _never_waits
         self._engine, self._queue = self._open()
         begin = {"durable": "FULL", "relaxed": "NORMAL"}
         self._writers = {
@@ -85,6 +89,7 @@ class Database:
     def read(self) -> Iterator[sa.Connection]:
         """Run a transaction that only reads."""
         with _mapped_errors(), self._engine.begin() as connection:
+            self._be_patient(connection, SILENCE_SECONDS)
             yield connection
 
     @contextlib.contextmanager
@@ -97,6 +102,7 @@ class Database:
         """
         engine = self._writers["durable" if durable else "relaxed"]
         with _mapped_errors(), self._queue.turn(), engine.begin() as connection:
+            self._be_patient(connection, LONG_SILENCE_SECONDS if durable else SILENCE_SECONDS)
             yield connection
 
     def serialise(self, connection: sa.Connection, what: str) -> None:
@@ -113,6 +119,7 @@ class Database:
 
         """
         with self.write() as connection:
+            self._be_patient(connection, None)  # others may be at it, for as long as it takes
             self.serialise(connection, _MIGRATION_LOCK)
             if _version(connection) != newest_version():
                 _upgrade(connection)
@@ -125,15 +132,11 @@ class Database:
     def _open(self) -> tuple[sa.Engine, _WriterQueue]:
         if self.is_sqlite:
             return self._open_sqlite()
-        engine = sa.create_engine(
-            self._url,
-            hide_parameters=True,  # in messages: they may be vectors
-            pool_size=POOL_SIZE,
-            max_overflow=POOL_SIZE,
-            pool_pre_ping=True,
-            connect_args={"connect_timeout": CONNECT_TIMEOUT_SECONDS},
-        )
-        return engine, _WriterQueue(None)
+        # Imported where it is used: the package is there only where PostgreSQL is wanted.
+        from streamd.store import postgresql  # noqa: PLC0415
+
+        self._be_patient = postgresql.be_patient
+        return postgresql.open_engine(self._url, pool_size=POOL_SIZE), _WriterQueue(None)
 
     def _open_sqlite(self) -> tuple[sa.Engine, _WriterQueue]:
         path = Path(self._url.database or "")
@@ -274,6 +277,11 @@ def _configure_sqlite(connection: Any, record: object) -> None:
     connection.isolation_level = None  # the driver emits no BEGIN; _begin_sqlite does
     for pragma in ("journal_mode=WAL", "foreign_keys=ON"):
         connection.execute(f"PRAGMA {pragma}")
+
+
+def _never_waits(connection: sa.Connection, silence_seconds: float | None) -> None:
+    """Do nothing: a file answers."""
+    del connection, silence_seconds
 
 
 def _begin_sqlite(connection: sa.Connection) -> None:

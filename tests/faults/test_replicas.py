@@ -10,21 +10,26 @@ import contextlib
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from botocore.exceptions import ClientError
 
 from tests.faults.conftest import StartCamera, StartDaemon
 from tests.support.daemon import Daemon, wait_until
 from tests.support.ledger import audit, positions
 from tests.support.postgresql import ServerMissingError, running_server
 from tests.support.story import create_face_search, create_stream, status_of, wait_for_status
+from tests.support.tcp_proxy import tcp_proxy
 
 pytestmark = pytest.mark.service
 
 TAKEOVER_SECONDS = 15.0
+ANSWER_SECONDS = 40.0
+"""An API call whose store is out of reach: a ping, a connection, and a machine that is busy."""
 
 
 @pytest.fixture
@@ -41,16 +46,22 @@ def store_url() -> Iterator[str]:
 class Replicas:
     """Two daemons with one store, and the video both read."""
 
-    def __init__(self, start: StartDaemon, store_url: str) -> None:
+    def __init__(
+        self, start: StartDaemon, store_url: str, by_way_of: Mapping[str, str] | None = None
+    ) -> None:
+        """Start them; ``by_way_of`` gives replicas URLs of their own for the store."""
         self.video = start("video", STREAMD_SERVER__WORKERS=1)
         env = {
             "STREAMD_SERVER__WORKERS": 1,
-            "STREAMD_STORE__URL": store_url,
             "STREAMD_KINESIS_VIDEO__ENDPOINT_URL": self.video.url,
             # The video is not signed for; nobody is asked for a key.
             "AWS_EC2_METADATA_DISABLED": "true",
         }
-        self.each = {name: start(name, **env) for name in ("one", "two")}
+        urls = by_way_of or {}
+        self.each = {
+            name: start(name, STREAMD_STORE__URL=urls.get(name, store_url), **env)
+            for name in ("one", "two")
+        }
         url = sa.make_url(store_url).set(drivername="postgresql+psycopg")
         self._engine = sa.create_engine(url, poolclass=sa.NullPool)
 
@@ -188,3 +199,55 @@ def test_stopped_replica_hands_its_work_over_at_once(
     wait_until(lambda: not audit(replicas.records("hall"), promised).lost, what="all records")
     ledger = audit(replicas.records("hall"), promised)
     assert ledger.repeated == 0
+
+
+def test_replica_cut_off_from_the_store_is_replaced_and_comes_back(
+    start_daemon: StartDaemon, start_camera: StartCamera, store_url: str
+) -> None:
+    """A firewall swallows its packets: it writes no more, answers in time, and recovers itself."""
+    socket = Path(str(sa.make_url(store_url).query["host"])) / ".s.PGSQL.5432"
+    with tcp_proxy(socket) as way_of_one, tcp_proxy(socket) as way_of_two:
+        ways = {"one": way_of_one, "two": way_of_two}
+        urls = {
+            name: f"postgresql://streamd@127.0.0.1:{way.port}/postgres?sslmode=disable"
+            for name, way in ways.items()
+        }
+        replicas = Replicas(start_daemon, store_url, urls)
+        replicas.search("gate")
+        camera = start_camera(replicas.video.port, "gate")
+        wait_until(lambda: len(replicas.records("gate")) >= 5, what="first records")
+        alone = replicas.running("gate")
+        survivor = replicas.other(alone)
+        (way,) = [ways[name] for name, daemon in replicas.each.items() if daemon is alone]
+        way.cut()
+        cut_at = time.monotonic()
+        wait_until(lambda: survivor.records("gate"), what="records of the survivor")
+        takeover = time.monotonic() - cut_at
+        print(f"takeover from a replica that is cut off: {takeover:.1f} s to its first record")
+        assert takeover < TAKEOVER_SECONDS
+        # Its lease is over, by its own clock too: what it goes on finding stays in its outbox.
+        before = len(alone.records("gate"))
+
+        asked_at = time.monotonic()
+        with pytest.raises(ClientError) as caught:
+            alone.client("rekognition").describe_stream_processor(Name="gate")
+        assert time.monotonic() - asked_at < ANSWER_SECONDS
+        assert caught.value.response["Error"]["Code"] == "InternalServerError"
+        assert alone.get("/healthz")[0] == 200
+
+        way.heal()
+        wait_until(lambda: alone.get("/readyz")[0] == 200, what="the way back", seconds=60)
+        wait_until(
+            lambda: "lease lost" in alone.log() or "taken over" in alone.log(),
+            what="the replica to find out",
+            seconds=60,
+        )
+        promised = camera.stop()
+        wait_until(lambda: not audit(replicas.records("gate"), promised).lost, what="all records")
+        assert len(alone.records("gate")) == before
+        assert replicas.holder("gate") is survivor
+        # It is a replica like any other again.
+        alone.client("rekognition").stop_stream_processor(Name="gate")
+        wait_for_status(alone, "gate", "STOPPED")
+        for daemon in replicas.each.values():
+            daemon.stop()
