@@ -49,6 +49,10 @@ services: $(VENV)/.test-ready ## Build the S3 server that the tests run against
 	@echo "== a real S3 server (its tests are skipped where it cannot be built)"
 	@$(BIN)/python -m tests.services.s3
 
+rtsp-server: $(VENV)/.test-ready ## Build the media server that the camera tests drive
+	@echo "== a real RTSP server (its tests are skipped where it cannot be had)"
+	@$(BIN)/python -m tests.services.rtsp
+
 bench: $(VENV)/.bench-ready ## Measure streamd beside a plain loop, a pipe and the floor
 	@$(BIN)/python -m tests.bench $(BENCH_ARGS)
 	@$(BIN)/python -m tests.bench.api

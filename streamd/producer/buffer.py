@@ -30,7 +30,8 @@ class FragmentBuffer:
         self._acknowledged: set[int] = set()
         self._first = 0
         """Sequence number of the oldest fragment here."""
-        self._size_bytes = 0
+        self._older_bytes = 0
+        """Size of all but the newest fragment, which grows."""
         self._changed = asyncio.Event()
         self._roomy = asyncio.Event()
         self._roomy.set()
@@ -48,6 +49,10 @@ class FragmentBuffer:
         """Whether the source has ended and every fragment is acknowledged."""
         return self.is_closed and not self._fragments
 
+    @property
+    def _size_bytes(self) -> int:
+        return self._older_bytes + (self._fragments[-1].size_bytes if self._fragments else 0)
+
     async def room(self) -> None:
         """Wait until there is room for more, or make it."""
         while self._size_bytes > self._max_bytes and len(self._fragments) > 1:
@@ -58,13 +63,12 @@ class FragmentBuffer:
             self._roomy.clear()
             await self._roomy.wait()
 
-    def add(self, fragment: Fragment, chunk: bytes) -> None:
-        """Take note of new bytes of the newest fragment, which may be a new one."""
+    def add(self, fragment: Fragment) -> None:
+        """Take note that the newest fragment has new bytes; it may be a new one."""
         if not self._fragments or self._fragments[-1] is not fragment:
+            if self._fragments:
+                self._older_bytes += self._fragments[-1].size_bytes
             self._fragments.append(fragment)
-            self._size_bytes += fragment.size_bytes
-        else:
-            self._size_bytes += len(chunk)
         self._changed.set()
 
     def close(self) -> None:
@@ -132,5 +136,5 @@ class FragmentBuffer:
     def _pop(self) -> Fragment:
         fragment = self._fragments.popleft()
         self._first += 1
-        self._size_bytes -= fragment.size_bytes
+        self._older_bytes -= fragment.size_bytes if self._fragments else 0
         return fragment

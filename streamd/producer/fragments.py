@@ -6,13 +6,14 @@ from dataclasses import dataclass, field
 
 from streamd.kvs import mkv_write
 from streamd.kvs.mkv_parts import Track
-from streamd.producer.media import VIDEO_TRACK, MediaUnit
+from streamd.producer.media import AUDIO_TRACK, VIDEO_TRACK, MediaUnit
 
 __all__ = ["Fragment", "Fragmenter"]
 
 NS_PER_MS = 1_000_000
-MIN_FRAGMENT_MS = 1_000
-"""Kinesis Video takes no shorter fragments for long (quota: 1 to 20 s, at most 5 a second)."""
+MIN_FRAGMENT_MS = 940
+"""Kinesis Video takes no shorter fragments for long (quota: 1 to 20 s, at most 5 a second).
+A camera's second between keyframes is not exact, and must not become two."""
 MAX_FRAGMENT_MS = 10_000
 """Error 4002, MAX_FRAGMENT_DURATION_REACHED, speaks of 10 s."""
 
@@ -30,6 +31,7 @@ class Fragment:
     frames: int = 0
     size_bytes: int = 0
     end_ms: int = 0
+    has_sound: bool = False
     complete: bool = False
 
     def add(self, chunk: bytes) -> None:
@@ -45,6 +47,8 @@ class Fragmenter:
         self._min_ms = min_ms
         self._max_ms = max_ms
         self._current: Fragment | None = None
+        self.silence: bytes | None = None
+        """A silent frame of the sound's codec, where there is sound."""
 
     def push(self, unit: MediaUnit, shown_ns: int) -> tuple[Fragment, bytes] | None:
         """Write one packet.
@@ -70,13 +74,24 @@ class Fragmenter:
         fragment.add(block)
         fragment.end_ms = max(fragment.end_ms, shown_ms + unit.duration_ns // NS_PER_MS)
         fragment.frames += unit.track_number == VIDEO_TRACK
+        fragment.has_sound = fragment.has_sound or unit.track_number == AUDIO_TRACK
         return fragment, block
 
     def finish(self) -> None:
         """Close the current fragment: the source has ended or starts anew."""
         if self._current is not None:
+            self._fill(self._current)
             self._current.complete = True
             self._current = None
+
+    def _fill(self, fragment: Fragment) -> None:
+        """Put a silent frame where no sound came, as at the cut of a connection.
+
+        "Each fragment must contain at least one frame for each track" (PutMedia).
+        """
+        declared = any(track.number == AUDIO_TRACK for track in fragment.tracks)
+        if declared and not fragment.has_sound and self.silence is not None:
+            fragment.add(mkv_write.simple_block(AUDIO_TRACK, 0, self.silence, keyframe=True))
 
     def _begins(self, unit: MediaUnit, shown_ms: int) -> bool:
         if unit.track_number != VIDEO_TRACK:

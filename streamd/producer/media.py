@@ -40,6 +40,9 @@ class MediaSource(Protocol):
     is_paced: bool
     """Whether packets come when they are due: not so of files, and of HLS with its segments."""
 
+    silence: bytes | None
+    """A silent frame of the sound that is sent; ``None`` where none is."""
+
     def read(self) -> list[MediaUnit]:
         """Return the next packets; an empty list is the end.
 

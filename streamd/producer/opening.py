@@ -30,6 +30,7 @@ __all__ = [
 LIVE_SCHEMES = ("rtsp", "rtsps", "rtmp", "rtmps", "srt", "udp", "rtp")
 RAW_FORMATS = ("h264", "hevc")
 SEGMENTED_FORMATS = ("hls", "dash")
+_QUERY_VALUE = re.compile(r"(?<==)[^&#\s]+")
 _USERINFO = re.compile(r"(?<=://)[^/@\s]+@")
 _UNREACHABLE = (errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN, errno.ENETDOWN)
 
@@ -68,8 +69,12 @@ def is_segmented(container: av.container.InputContainer) -> bool:
 
 
 def mask_credentials(url: str) -> str:
-    """Return the URL without user name and password."""
-    return _USERINFO.sub("***@", url)
+    """Return the URL without user name, password, and whatever its query says.
+
+    Cameras take passwords there, under any name.
+    """
+    place, mark, query = _USERINFO.sub("***@", url).partition("?")
+    return place + mark + _QUERY_VALUE.sub("***", query)
 
 
 def open_container(url: str, options: SourceOptions) -> av.container.InputContainer:

@@ -7,7 +7,9 @@ from typing import Any
 
 import av
 import av.audio
+import av.error
 import av.video
+from av.audio.codeccontext import AudioCodecContext
 
 from streamd.kvs.mkv_parts import Track
 from streamd.producer import bitstream
@@ -90,6 +92,7 @@ class PassedAudio:
         self.stream = stream
         config = bytes(context.extradata or b"")
         channels = context.layout.nb_channels
+        self._layout = context.layout.name
         self.track = Track(
             number=AUDIO_TRACK,
             kind="audio",
@@ -98,6 +101,23 @@ class PassedAudio:
             sampling_hz=context.sample_rate,
             channels=channels,
         )
+
+    def silence(self) -> bytes | None:
+        """Return a silent frame, ``None`` where the encoder knows no such sound."""
+        encoder = av.CodecContext.create("aac", "w")
+        assert isinstance(encoder, AudioCodecContext)
+        encoder.sample_rate, encoder.layout = self.stream.codec_context.sample_rate, self._layout
+        encoder.format = "fltp"
+        try:
+            encoder.open()
+            frame = av.AudioFrame("fltp", encoder.layout.name, encoder.frame_size)
+            for plane in frame.planes:
+                plane.update(bytes(plane.buffer_size))
+            frame.sample_rate = encoder.sample_rate
+            packets = [*encoder.encode(frame), *encoder.encode(None)]
+        except (av.error.FFmpegError, ValueError):
+            return None
+        return bytes(packets[0]) if packets else None
 
     def frame(self, packet: av.Packet[Any]) -> CodedFrame | None:
         """Return the packet's frame of sound; ``None`` where it has no time."""

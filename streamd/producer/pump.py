@@ -25,6 +25,8 @@ from streamd.retry import Backoff
 __all__ = ["Pump"]
 
 NANOSECONDS = 1_000_000_000
+STEADY_SECONDS = 5.0
+"""A camera that sent for this long is tried again at once when it is lost."""
 LONG_GAP_NOTE = (
     f"no keyframe for {MAX_FRAGMENT_MS // 1000} s: a fragment was cut without one. "
     "Set the camera's keyframe interval to 2 s, or add --transcode"
@@ -69,10 +71,13 @@ class Pump:
         self._run_blocking = run_blocking
         self._clock = clock
         self._fragmenter = Fragmenter()
+        self._fragmenter.silence = source.silence
         self._timeline = ProducerTimeline(options.start_ns or self._now_ns())
         self._stopping = asyncio.Event()
         self._told_long_gap = False
         self._max_seconds = math.inf if options.max_seconds is None else options.max_seconds
+        self._backoff = Backoff(base_seconds=0.5, cap_seconds=10.0)
+        self._opened_at = clock.monotonic()
         # Monotonic time and absolute decoding time of the first packet.
         self._pace: tuple[float, int] | None = None
         self.failure: SourceError | None = None
@@ -131,8 +136,8 @@ class Pump:
         await self._wait_until_due(decoded_ns)
         written = self._fragmenter.push(unit, shown_ns)
         if written is not None:
-            fragment, chunk = written
-            self._buffer.add(fragment, chunk)
+            fragment, _ = written
+            self._buffer.add(fragment)
             self._count(fragment, unit)
 
     def _follow_clock(self, unit: MediaUnit) -> None:
@@ -178,17 +183,23 @@ class Pump:
 
     async def _open_again(self) -> None:
         self._source.close()
-        backoff = Backoff(base_seconds=0.5, cap_seconds=10.0)
+        if self._clock.monotonic() - self._opened_at >= STEADY_SECONDS:
+            self._backoff.reset()
+        elif self._is_live:
+            # It opens and hangs up at once: do not hammer it.
+            await self._pause(self._backoff.next_delay())
         while not self._stopping.is_set():
             try:
                 self._source = await self._run_blocking(self._reopen)
             except SourceError as error:
                 if not self._is_live:
                     raise
-                delay = backoff.next_delay()
+                delay = self._backoff.next_delay()
                 self._tell(EventKind.SOURCE_LOST, f"{error}; next try in {delay:.1f} s")
                 await self._pause(delay)
             else:
+                self._opened_at = self._clock.monotonic()
+                self._fragmenter.silence = self._source.silence
                 self._timeline.restart(self._now_ns() if self._is_live else None)
                 return
 

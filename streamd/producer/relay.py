@@ -50,6 +50,7 @@ class CameraRelay:
         self._producer: Producer | None = None
         self._stopping = asyncio.Event()
         self._counted = ProducerStats()
+        self._trouble = ""
         # Opening a camera blocks for as long as its time-out: a thread of its own.
         self._opener = ThreadPoolExecutor(1, thread_name_prefix=f"camera-{name}")
 
@@ -63,7 +64,6 @@ class CameraRelay:
         """Relay until stopped or cancelled."""
         backoff = Backoff(base_seconds=0.5, cap_seconds=15.0)
         state = self._metrics.camera_up.labels(self.name)
-        trouble = ""
         try:
             while not self._stopping.is_set():
                 state.set(0)
@@ -74,15 +74,13 @@ class CameraRelay:
                     text = str(error)
                 if self._stopping.is_set():
                     break
-                if text != trouble:
-                    # Once for each kind of trouble: a camera may be away for days.
-                    logger.warning("camera: %s", text, extra={"camera": self.name})
-                    trouble = text
+                self._complain(text)
                 self._metrics.camera_reconnects.labels(self.name).inc()
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._stopping.wait(), backoff.next_delay())
         finally:
             state.set(0)
+            self._metrics.camera_clock_used.labels(self.name).set(0)
             self._opener.shutdown(wait=False, cancel_futures=True)
 
     async def _relay(self, backoff: Backoff) -> None:
@@ -137,7 +135,7 @@ class CameraRelay:
         if event.kind is EventKind.SOURCE_LOST:
             state.set(0)
             self._metrics.camera_reconnects.labels(self.name).inc()
-            logger.warning("camera: %s", event.text, extra={"camera": self.name})
+            self._complain(event.text)
         elif event.kind is EventKind.NOTE:
             logger.warning("camera: %s", event.text, extra={"camera": self.name})
         elif event.kind is EventKind.DISCONNECTED:
@@ -145,7 +143,15 @@ class CameraRelay:
         elif event.kind is EventKind.ACKNOWLEDGED:
             state.set(1)
             backoff.reset()
+            self._trouble = ""
         self._count()
+
+    def _complain(self, text: str) -> None:
+        """Log a trouble once for each kind of it: a camera may be away for days."""
+        trouble = text.partition("; next try")[0]
+        level = logging.DEBUG if trouble == self._trouble else logging.WARNING
+        logger.log(level, "camera: %s", text, extra={"camera": self.name})
+        self._trouble = trouble
 
     def _count(self) -> None:
         if self._producer is None:

@@ -61,6 +61,7 @@ class PyavSource:
         except BaseException:
             self._container.close()
             raise
+        self.silence = None if self._audio is None else self._audio.silence()
         self._seed_clock(url)
         self._tracks: tuple[Track, ...] = ()
         self._units = self._read_units()
@@ -132,7 +133,7 @@ class PyavSource:
         if not streams:
             return None
         if not self._options.audio:
-            self.notes.append("audio is left out (--audio sends AAC)")
+            self.notes.append("audio is left out (the setting audio, or --audio, keeps AAC)")
             return None
         if streams[0].codec_context.name != "aac":
             name = streams[0].codec_context.name

@@ -24,7 +24,7 @@ def add(
     fragment.add(cluster_start(timecode_ms))
     fragment.add(simple_block(1, 0, b"x" * size, keyframe=True))
     fragment.complete = True
-    buffer.add(fragment, fragment.chunks[-1])
+    buffer.add(fragment)
     return fragment
 
 
@@ -83,7 +83,7 @@ async def test_bytes_come_as_they_are_added() -> None:
     assert not waiting.done()
     block = simple_block(1, 40, b"next", keyframe=False)
     fragment.add(block)
-    buffer.add(fragment, block)
+    buffer.add(fragment)
     assert await waiting == block
     assert first.endswith(b"x" * 10)
     fragment.complete = True

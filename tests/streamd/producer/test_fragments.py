@@ -116,3 +116,19 @@ def test_the_bytes_are_a_document(steps: list[tuple[int, bool]], back_ms: int) -
     assert clusters == [f.timecode_ms for f in found]
     assert blocks == [START_MS + at for at, _ in frames]
     assert all(f.size_bytes == sum(map(len, f.chunks)) for f in found)
+
+
+def test_a_fragment_without_sound_gets_silence() -> None:
+    """Where a sound track is declared and none came, one silent frame stands for it."""
+    tracks = (VIDEO, Track(number=2, kind="audio", codec_id="A_AAC"))
+    fragmenter = Fragmenter()
+    fragmenter.silence = b"silent"
+    mute = fragmenter.push(unit(keyframe=True, tracks=tracks), START_MS * MS)
+    later = (START_MS + 2000) * MS
+    loud = fragmenter.push(unit(keyframe=True, tracks=tracks), later)
+    fragmenter.push(unit(keyframe=True, tracks=tracks, track_number=2), later)
+    fragmenter.finish()
+    assert mute is not None
+    assert loud is not None
+    assert mute[0].chunks[-1].endswith(b"silent")
+    assert not any(chunk.endswith(b"silent") for chunk in loud[0].chunks)

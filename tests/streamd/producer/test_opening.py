@@ -52,6 +52,8 @@ def test_credentials_are_masked() -> None:
     """A camera's password is not shown."""
     assert mask_credentials("rtsp://admin:hush@camera:554/1") == "rtsp://***@camera:554/1"
     assert mask_credentials("clip.mp4") == "clip.mp4"
+    url = "rtmp://camera/live?user=admin&pwd=hush"
+    assert mask_credentials(url) == "rtmp://camera/live?user=***&pwd=***"
 
 
 @pytest.mark.parametrize("ended", [True, False], ids=["a recording", "a live playlist"])

@@ -29,6 +29,7 @@ class FakeSource:
     units: Sequence[MediaUnit]
     is_live: bool = False
     is_paced: bool = False
+    silence: bytes | None = None
     breaks: bool = False
     closed: bool = False
     _left: list[MediaUnit] = field(default_factory=list)

@@ -209,3 +209,24 @@ def test_a_camera_without_reports_tells_no_time() -> None:
         finally:
             source.close()
     assert {unit.taken_ns for unit in units} == {None}
+
+
+def test_silence_is_a_frame_of_the_same_sound(tmp_path: Path) -> None:
+    """A decoder set up for the source's sound decodes it, and hears nothing."""
+    path = write_video(tmp_path / "clip.mp4", with_audio=True)
+    source = PyavSource(str(path), SourceOptions(audio=True))
+    track = source.read()[0].tracks[1]
+    source.close()
+    assert source.silence
+    decoder: Any = av.CodecContext.create("aac", "r")
+    decoder.extradata = track.codec_private
+    frames = decoder.decode(av.Packet(source.silence)) + decoder.decode(None)
+    assert frames
+    assert not any(frame.to_ndarray().any() for frame in frames)
+
+
+def test_no_sound_needs_no_silence(tmp_path: Path) -> None:
+    """Where the sound is left out, nothing stands for it."""
+    source = PyavSource(str(write_video(tmp_path / "clip.mp4", with_audio=True)))
+    source.close()
+    assert source.silence is None

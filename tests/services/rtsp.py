@@ -1,0 +1,267 @@
+"""A real media server, mediamtx: RTSP over TCP and UDP with digest, RTMP, HLS; one process.
+
+It is built once from the Go module proxy into ``.venv/services``: ``make rtsp-server``, or the
+first test that needs it if that takes less than two minutes. Where Go is absent, or the proxy
+out of reach, the tests are skipped with that reason.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+__all__ = [
+    "PASSWORD",
+    "USER",
+    "RtspServer",
+    "RtspUnavailableError",
+    "rtsp_server",
+    "server_program",
+]
+
+USER, PASSWORD = "viewer", "swordfish"
+MODULE, VERSION = "github.com/bluenviron/mediamtx", "v1.12.3"
+SUM = "h1:NfHiMm6UQKQZEVhJhypl8Ccp+i8ZGt/IASqB2bSA7Gw="
+"""What Go's checksum database says of this version."""
+TARGET = Path(__file__).parents[2] / ".venv" / "services"
+BUILD_SECONDS = 120.0
+PATIENT_SECONDS = 900.0
+START_SECONDS = 30.0
+TRY_AGAIN_SECONDS = 600.0
+"""After a build that failed, how long other processes are spared the wait."""
+
+
+class RtspUnavailableError(Exception):
+    """No media server can be had here; says why."""
+
+
+def server_program(*, seconds: float = BUILD_SECONDS) -> Path:
+    """Return the server's program, built if missing.
+
+    Raises:
+        RtspUnavailableError: If it cannot be built, or not in time.
+
+    """
+    program = TARGET / f"mediamtx-{VERSION}"
+    if program.exists():
+        return program
+    if shutil.which("go") is None:
+        raise RtspUnavailableError("a real RTSP server needs go, not on PATH")
+    TARGET.mkdir(parents=True, exist_ok=True)
+    failure = program.with_suffix(".failed")
+    if failure.exists() and time.time() - failure.stat().st_mtime < TRY_AGAIN_SECONDS:
+        raise RtspUnavailableError(failure.read_text())
+    deadline = time.monotonic() + seconds
+    with tempfile.TemporaryDirectory(prefix="mediamtx-") as folder:
+        try:
+            built = _build(Path(folder), deadline)
+        except RtspUnavailableError as error:
+            failure.write_text(str(error))
+            raise
+        # Moved beside its place and renamed: whoever finds it finds it complete.
+        beside = program.with_name(f"{program.name}.{os.getpid()}")
+        shutil.move(built, beside)
+        beside.rename(program)
+    return program
+
+
+def _build(folder: Path, deadline: float) -> Path:
+    told = json.loads(_go(("mod", "download", "-json", f"{MODULE}@{VERSION}"), folder, deadline))
+    if told["Sum"] != SUM:
+        raise RtspUnavailableError(f"{MODULE} {VERSION} is not the one these tests know")
+    source = folder / "source"
+    # The module's own files are read-only, and its generators fetch from elsewhere.
+    shutil.copytree(told["Dir"], source, copy_function=shutil.copyfile)
+    for path in (source, *source.rglob("*")):
+        if path.is_dir():
+            path.chmod(0o755)
+    (source / "internal" / "core" / "VERSION").write_text(VERSION)
+    # The player of its web page, which nobody opens here.
+    (source / "internal" / "servers" / "hls" / "hls.min.js").write_text("")
+    _go(("build", "-o", str(folder / "mediamtx"), "."), source, deadline)
+    return folder / "mediamtx"
+
+
+def _go(arguments: tuple[str, ...], folder: Path, deadline: float) -> str:
+    process = subprocess.Popen(
+        ["go", *arguments],
+        cwd=folder,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        env={**os.environ, "GOTOOLCHAIN": "local", "CGO_ENABLED": "0"},
+    )
+    try:
+        out, err = process.communicate(timeout=max(0.1, deadline - time.monotonic()))
+    except subprocess.TimeoutExpired:
+        # With the compilers it started.
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+        raise RtspUnavailableError(
+            "mediamtx was not built in time; build it once: make rtsp-server"
+        ) from None
+    if process.returncode != 0:
+        said = " ".join((err or out).split())[-300:]
+        raise RtspUnavailableError(f"mediamtx cannot be built here: go {arguments[0]}: {said}")
+    return out
+
+
+class RtspServer:
+    """A server that can be stopped, killed, frozen and started again on the same ports.
+
+    Who publishes needs no password, who reads does: digest in RTSP.
+    """
+
+    def __init__(self, program: Path, folder: Path) -> None:
+        self._program = program
+        self._folder = folder
+        self._rtsp, self._rtmp, self._hls = (_free_port() for _ in range(3))
+        self._process: subprocess.Popen[bytes] | None = None
+        rtp = _free_pair()
+        (folder / "mediamtx.yml").write_text(
+            "logLevel: info\n"
+            f"rtspAddress: 127.0.0.1:{self._rtsp}\n"
+            f"rtpAddress: 127.0.0.1:{rtp}\n"
+            f"rtcpAddress: 127.0.0.1:{rtp + 1}\n"
+            "rtspTransports: [tcp, udp]\n"
+            "rtspAuthMethods: [digest]\n"
+            f"rtmpAddress: 127.0.0.1:{self._rtmp}\n"
+            f"hlsAddress: 127.0.0.1:{self._hls}\n"
+            "hlsVariant: mpegts\n"
+            "webrtc: no\n"
+            "srt: no\n"
+            "authInternalUsers:\n"
+            "- {user: any, permissions: [{action: publish}]}\n"
+            f"- {{user: {USER}, pass: {PASSWORD}, permissions: [{{action: read}}]}}\n"
+            "paths:\n"
+            "  all_others:\n"
+        )
+
+    def publish_url(self, path: str) -> str:
+        """Where an encoder sends to."""
+        return f"rtsp://127.0.0.1:{self._rtsp}/{path}"
+
+    def rtsp_url(self, path: str, password: str = PASSWORD) -> str:
+        """Where a camera of RTSP is read, with credentials."""
+        return f"rtsp://{USER}:{password}@127.0.0.1:{self._rtsp}/{path}"
+
+    def rtmp_url(self, path: str) -> str:
+        """Where the same is read by RTMP, with credentials."""
+        return f"rtmp://127.0.0.1:{self._rtmp}/{path}?user={USER}&pass={PASSWORD}"
+
+    def hls_url(self, path: str) -> str:
+        """Where the same is read by HLS, with credentials."""
+        return f"http://{USER}:{PASSWORD}@127.0.0.1:{self._hls}/{path}/index.m3u8"
+
+    def start(self) -> None:
+        """Start, and return when it listens."""
+        with (self._folder / "mediamtx.log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [str(self._program), str(self._folder / "mediamtx.yml")], stdout=log, stderr=log
+            )
+        deadline = time.monotonic() + START_SECONDS
+        for port in (self._rtsp, self._rtmp, self._hls):
+            while not _listens(port):
+                if self._process.poll() is not None or time.monotonic() > deadline:
+                    raise RtspUnavailableError(f"the server does not start:\n{self.log()}")
+                time.sleep(0.05)
+
+    def stop(self) -> None:
+        """Stop in order, as for an upgrade."""
+        self._end(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """End at once, as in a crash."""
+        self._end(signal.SIGKILL)
+
+    def freeze(self) -> None:
+        """Answer nothing any more, with every connection open."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Go on."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGCONT)
+
+    def log(self) -> str:
+        """The end of what the server has said."""
+        return (self._folder / "mediamtx.log").read_text(errors="replace")[-8000:]
+
+    def _end(self, number: signal.Signals) -> None:
+        if self._process is not None:
+            # A frozen one hears nothing but this.
+            self._process.send_signal(signal.SIGCONT)
+            self._process.send_signal(number)
+            self._process.wait(30)
+            self._process = None
+
+
+@contextlib.contextmanager
+def rtsp_server(folder: Path) -> Iterator[RtspServer]:
+    """Run a server.
+
+    Raises:
+        RtspUnavailableError: If none can be had here.
+
+    """
+    server = RtspServer(server_program(), folder)
+    try:
+        server.start()
+        yield server
+    finally:
+        server.kill()
+
+
+def _free_port() -> int:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return int(sock.getsockname()[1])
+
+
+def _free_pair() -> int:
+    """Return an even UDP port whose successor is free, too: RTP and RTCP (RFC 3550, 11)."""
+    while True:
+        with contextlib.ExitStack() as stack:
+            first, second = (
+                stack.enter_context(socket.socket(type=socket.SOCK_DGRAM)) for _ in range(2)
+            )
+            first.bind(("127.0.0.1", 0))
+            port = int(first.getsockname()[1])
+            if port % 2:
+                continue
+            with contextlib.suppress(OSError):
+                second.bind(("127.0.0.1", port + 1))
+                return port
+
+
+def _listens(port: int) -> bool:
+    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+        return True
+    return False
+
+
+def _main() -> int:
+    try:
+        program = server_program(seconds=PATIENT_SECONDS)
+    except RtspUnavailableError as error:
+        sys.stdout.write(f"{error}\n")
+    else:
+        sys.stdout.write(f"{program.name} is ready\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(_main())
