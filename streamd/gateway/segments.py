@@ -100,6 +100,7 @@ class SegmentFiles:
         """Return the size of every file by stream and segment."""
         found: dict[tuple[int, int], int] = {}
         for path in self._directory.glob(f"*/*{SUFFIX}"):
+            # A file of another name is not ours; one that is gone by now has no size.
             with contextlib.suppress(ValueError, OSError):
                 found[int(path.parent.name), int(path.stem)] = path.stat().st_size
         return found
@@ -129,7 +130,7 @@ class SegmentFiles:
         """Remove a file if it is there, and the stream's directory once that is empty."""
         path = self.path(stream_id, segment_id)
         path.unlink(missing_ok=True)
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError):  # not empty, or removed by another
             path.parent.rmdir()
 
     @contextlib.contextmanager

@@ -123,6 +123,7 @@ class LocalSink(BlockingSink):
             draft.write_bytes(item.body)
             draft.replace(path)
         except OSError:
+            # What counts is the first error; a draft that stays goes when it is old.
             with contextlib.suppress(OSError):
                 draft.unlink(missing_ok=True)
             raise
