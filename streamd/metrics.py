@@ -131,6 +131,17 @@ class Metrics:
         self.matches = counter(
             "streamd_face_matches_total", "Detected faces with a match.", "stream_processor"
         )
+        self.analysis_share = gauge(
+            "streamd_analysis_share",
+            "Share of the analysed frames a second that were asked for, of live video; the least "
+            "of all workers. Below 1 the machine is overloaded.",
+            mode="livemin",
+        )
+        self.keyframes_only = gauge(
+            "streamd_analysis_keyframes_only",
+            "1 while a worker decodes keyframes only of live video, because it is overloaded.",
+            mode="livemax",
+        )
         self.analysis_seconds = seconds(
             "streamd_analysis_duration_seconds", "Inference per analysed frame.", "kind"
         )

@@ -38,6 +38,7 @@ from streamd.pipeline.feed import FeedParts
 from streamd.pipeline.feeds import Feeds
 from streamd.pipeline.host import SessionHost
 from streamd.pipeline.leftovers import LeftoverDelivery
+from streamd.pipeline.pace import PaceKeeper
 from streamd.pipeline.parts import SessionParts
 from streamd.pipeline.session import SessionRunner
 from streamd.producer.camera_leases import CameraLeases, relay_cameras
@@ -142,6 +143,7 @@ async def run_sessions(
 
     """
     settings, clock = setup.settings, SystemClock()
+    metrics.analysis_share.set(1)
     owner = owner or f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
     store = Store(settings.store_url, clock=clock)
     store_pool = concurrent.futures.ThreadPoolExecutor(STORE_THREADS, thread_name_prefix="store")
@@ -155,7 +157,13 @@ async def run_sessions(
         threads=analysis_threads(settings),
     )
     feeds = Feeds(
-        FeedParts(settings=settings.analysis, engine=engine, metrics=metrics, clock=clock)
+        FeedParts(
+            settings=settings.analysis,
+            engine=engine,
+            metrics=metrics,
+            clock=clock,
+            pace=PaceKeeper(),
+        )
     )
     loop = asyncio.get_running_loop()
     run_store: RunBlocking = partial(loop.run_in_executor, store_pool)

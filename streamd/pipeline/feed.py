@@ -22,6 +22,7 @@ from streamd.metrics import Metrics
 from streamd.pipeline.engine import AnalysisEngine
 from streamd.pipeline.frames import Arrival, FrameReader, Output, Place
 from streamd.pipeline.intake import Intake
+from streamd.pipeline.pace import FULL_PACE, Pace, PaceKeeper, RealTime
 from streamd.pipeline.reading import read_on
 from streamd.pipeline.sampling import Due
 from streamd.pipeline.source import MediaSource, Opened, ReadEnded
@@ -108,6 +109,7 @@ class FeedParts:
     engine: AnalysisEngine
     metrics: Metrics
     clock: Clock
+    pace: PaceKeeper
 
 
 class StreamFeed:
@@ -129,6 +131,10 @@ class StreamFeed:
         self._error: Exception | None = None
         self._behind_ms: int | None = None
         self._worked_to_ms = 0
+        self._real_time = RealTime()
+        self._is_real_time = False
+        self.pace = FULL_PACE
+        """How much of the stream is analysed at present."""
         self._is_closing = False
         self._reading: asyncio.Task[None] | None = None
         self.has_brought_media = False
@@ -261,6 +267,11 @@ class StreamFeed:
         self.has_brought_media = True
         if isinstance(event, FragmentEnded):
             self._behind_ms = event.millis_behind_now
+        elif isinstance(event, Packet):
+            self._is_real_time = self._real_time.note(
+                event.fragment.producer_timestamp_ms + event.offset_ms,
+                epoch_ms=int(self._parts.clock.epoch() * 1000),
+            )
         size = len(event.data) if isinstance(event, Packet) else 0
         for seat in self.seats:
             self._parts.metrics.media_bytes.labels(seat.processor_name).inc(size)
@@ -322,9 +333,22 @@ class StreamFeed:
                 seat.give_up(SeatEnd.OVER)
 
     def _read_batch(self, seats: Sequence[Seat], batch: Sequence[Arrival]) -> None:
+        self.pace = self._pace_of(batch[-1])
+        self._reader.go(self.pace)
         for output in self._reader.read(batch):
             for seat in seats:
                 seat.take(output)
+
+    def _pace_of(self, newest: Arrival) -> Pace:
+        """Return how much of this batch to analyse, in the thread that is about to."""
+        clock, keeper = self._parts.clock, self._parts.pace
+        reads_live = self._behind_ms is not None and self._behind_ms <= LIVE_MS
+        if self._parts.settings.overload == "latency" or not (reads_live and self._is_real_time):
+            return FULL_PACE
+        pace = keeper.note(clock.epoch() - newest.epoch_ms / 1000, now_seconds=clock.monotonic())
+        self._parts.metrics.analysis_share.set(pace.share)
+        self._parts.metrics.keyframes_only.set(pace.keyframes_only)
+        return pace
 
     def _drain(self, seats: Sequence[Seat]) -> None:
         for output in self._reader.drain():

@@ -16,6 +16,7 @@ from streamd.ingest.decode import DecodedFrame, Decoder, DecoderStats
 from streamd.ingest.errors import DecodeError
 from streamd.ingest.timeline import Timeline
 from streamd.kvs.fragments import FragmentEnded, FragmentEvent, FragmentStarted, Packet
+from streamd.pipeline.pace import FULL_PACE, Pace
 from streamd.pipeline.sampling import Sampler
 from streamd.pipeline.source import ReadEnded
 from streamd.records import FramePosition
@@ -87,12 +88,20 @@ class FrameReader:
         self._on_damage = on_damage
         self._timeline = Timeline()
         self._sampler = Sampler(fps=settings.fps)
+        self._pace = FULL_PACE
+        self._awaits_keyframe = False  # others were passed over, to save decoding
         self._packets: list[Packet] = []
         self._length = _Length()
         self._is_inside = False  # a fragment
         self._arrived_ms = 0
         self._counted = DecoderStats()
         self.place = Place()
+
+    def go(self, pace: Pace) -> None:
+        """Analyse at this pace from the next frame on."""
+        if pace != self._pace:
+            self._pace = pace
+            self._sampler.slow_to(pace.share)
 
     def read(self, batch: Sequence[Arrival]) -> Iterator[Output]:
         """Yield what the batch completes; each output is to be used before the next is asked for.
@@ -107,7 +116,8 @@ class FrameReader:
                 # Seen again after a cut: what was counted of it is counted again.
                 self._length = _Length()
             elif isinstance(event, Packet):
-                self._packets.append(event)
+                if self._wants(event):
+                    self._packets.append(event)
                 self._length.add(event.offset_ns)
             elif isinstance(event, FragmentEnded):
                 self._is_inside = False
@@ -143,6 +153,13 @@ class FrameReader:
             - before.damaged_packets
             - before.corrupt_frames,
         )
+
+    def _wants(self, packet: Packet) -> bool:
+        if packet.keyframe:
+            self._awaits_keyframe = False
+        elif self._pace.keyframes_only:
+            self._awaits_keyframe = True
+        return not self._awaits_keyframe
 
     def _decode(self) -> Iterator[Output]:
         packets, self._packets = self._packets, []

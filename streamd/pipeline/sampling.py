@@ -28,10 +28,15 @@ class Sampler:
                 f"analysed frames per second must be above 0.000001, at most 1000, got {fps}"
             )
         # Exact, so that a day of 30/7 fps does not drift.
-        self._period_ns = NS_PER_SECOND / Fraction(fps).limit_denominator(1_000_000)
+        self._full_period_ns = NS_PER_SECOND / Fraction(fps).limit_denominator(1_000_000)
+        self._period_ns = self._full_period_ns
         self._due_ns: Fraction | None = None
         self._last_ns = 0
         self._step_ns = 0  # from one frame to the next
+
+    def slow_to(self, share: float) -> None:
+        """Take only this share of the frames from now on, above 0, at most 1."""
+        self._period_ns = self._full_period_ns / Fraction(share).limit_denominator(100)
 
     def wants(self, media_time_ns: int) -> bool:
         """Whether the frame at this media time is analysed; counts it as taken if so.

@@ -22,6 +22,7 @@ from streamd.pipeline.errors import SessionFailedError
 from streamd.pipeline.feed import Seat, SeatEnd, StreamFeed
 from streamd.pipeline.fence import IsHeld, always_held
 from streamd.pipeline.outbox import OutboxError, OutboxTakenError
+from streamd.pipeline.pace import FULL_PACE
 from streamd.pipeline.parts import SessionParts
 from streamd.pipeline.preparation import prepare
 from streamd.pipeline.source import MediaSource, stream_name_of
@@ -309,7 +310,13 @@ class SessionRunner:
         feed = self._seat.feed if self._seat is not None else None
         if feed is not None and feed.has_brought_media:
             self._shortage = None
-        message = self._shortage or self._trouble or self._silence(feed) or self._notice
+        message = (
+            self._shortage
+            or self._trouble
+            or self._silence(feed)
+            or _overload(feed)
+            or self._notice
+        )
         if message != self._said:
             if message is not None:
                 logger.info("%s", message, extra=self._log)
@@ -385,6 +392,15 @@ class SessionRunner:
         # The first cause stands; only a lost lease overrides it.
         self._outcome = self._outcome or outcome
         self._ending.set()
+
+
+def _overload(feed: StreamFeed | None) -> str | None:
+    if feed is None or feed.pace is FULL_PACE:
+        return None
+    if feed.pace.keyframes_only:
+        return "Analysing keyframes only: there is more live video than this machine can analyse"
+    percent = round(100 * feed.pace.share)
+    return f"Analysing {percent} % of the frames: there is more live video than this machine can"
 
 
 def _is_shortage(error: Exception) -> bool:

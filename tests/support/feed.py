@@ -16,6 +16,7 @@ from streamd.metrics import Metrics
 from streamd.pipeline.engine import AnalysisEngine
 from streamd.pipeline.feed import FeedParts
 from streamd.pipeline.frames import FragmentDone, FragmentRead, Frame, Output
+from streamd.pipeline.pace import PaceKeeper
 from streamd.pipeline.source import MediaSource, Opened, ReadEnded, SourceEvent
 from tests.support.media import encode, get_media_fragments, moving_shapes
 
@@ -35,6 +36,7 @@ def feed_parts(**settings: float) -> FeedParts:
         engine=AnalysisEngine(settings=ModelsSettings(), models_dir=Path("none"), threads=1),
         metrics=Metrics(CollectorRegistry()),
         clock=SystemClock(),
+        pace=PaceKeeper(),
     )
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 
 import pytest
 
 from streamd.pipeline.feed import FeedParts, Seat, StreamFeed
+from streamd.pipeline.frames import Frame, Output
 from tests.support.feed import FedSource, NotingChain, Room, feed_parts, fragments_of
 
 
@@ -94,4 +96,46 @@ async def test_full_outbox_keeps_others_away(parts: FeedParts) -> None:
     assert not feed.is_joinable
     await feed.leave(seat)
     assert not feed.is_joinable
+    await running
+
+
+class SlowChain(NotingChain):
+    """Needs twice the time there is."""
+
+    def take(self, output: Output) -> None:
+        """Note it, slowly."""
+        super().take(output)
+        if isinstance(output, Frame):
+            time.sleep(0.4)
+
+
+async def test_live_video_beyond_the_machine_is_analysed_at_a_lower_rate(parts: FeedParts) -> None:
+    """Frames that wait bring the rate down, for the metrics and the status message to see."""
+    source, chain = FedSource(), SlowChain()
+    seat = Seat(chain, processor_name="door", delivery=Room())
+    feed = StreamFeed(source.source, seat, parts)
+    running = _run(feed)
+    async with asyncio.timeout(60):
+        for fragment in fragments_of(60):
+            source.send(fragment)
+            await asyncio.sleep(0.5)  # as a camera sends
+            if feed.pace.share < 1:
+                break
+    assert feed.pace.share < 1
+    share = parts.metrics.registry.get_sample_value("streamd_analysis_share")
+    assert share is not None
+    assert share < 1
+    await feed.leave(seat)
+    await running
+
+
+async def test_recorded_video_keeps_its_rate(parts: FeedParts) -> None:
+    """What nobody waits for is only slower."""
+    source, chain = FedSource(fragments_of(4, behind_ms=60_000)), SlowChain()
+    seat = Seat(chain, processor_name="door", delivery=Room())
+    feed = StreamFeed(source.source, seat, parts)
+    running = _run(feed)
+    await chain.until(fragments=3)
+    assert feed.pace.share == 1
+    await feed.leave(seat)
     await running

@@ -15,6 +15,7 @@ from streamd.pipeline.frames import (
     Output,
     Place,
 )
+from streamd.pipeline.pace import FULL_PACE, Pace
 from streamd.pipeline.source import ReadEnded
 from tests.support.feed import fragments_of
 from tests.support.media import encode, get_media_body, moving_shapes
@@ -97,3 +98,20 @@ def test_counts_are_since_the_last_look() -> None:
     list(reader.read(_arrivals(fragments_of(1)[0])))
     assert reader.take_counts() == {"frames": 5, "damaged": 0}
     assert reader.take_counts() == {"frames": 0, "damaged": 0}
+
+
+def test_keyframes_only_decodes_one_frame_a_group() -> None:
+    """Overloaded below every rate: other pictures are not even decoded, until the next keyframe."""
+    reader = _reader(10)
+    reader.go(Pace(share=0.2, keyframes_only=True))
+    fragments = fragments_of(4)
+    for fragment in fragments[:2]:
+        list(reader.read(_arrivals(fragment)))
+    assert reader.take_counts()["frames"] == 2
+    arrivals = _arrivals(fragments[2])
+    list(reader.read(arrivals[:3]))
+    reader.go(FULL_PACE)
+    list(reader.read(arrivals[3:]))
+    assert reader.take_counts()["frames"] == 1
+    list(reader.read(_arrivals(fragments[3])))
+    assert reader.take_counts() == {"frames": 5, "damaged": 0}

@@ -74,3 +74,13 @@ def test_rates_that_cannot_be(fps: float) -> None:
     """A rate must be a number above 0."""
     with pytest.raises(ValueError, match="above 0"):
         Sampler(fps)
+
+
+def test_slower_pace_takes_a_share_of_the_frames() -> None:
+    """At a fifth of 10 frames a second, 2 are taken; at the full share 10 again."""
+    sampler = Sampler(fps=10)
+    sampler.slow_to(0.2)
+    slow = sum(sampler.wants(index * 100_000_000) for index in range(100))
+    sampler.slow_to(1)
+    full = sum(sampler.wants(index * 100_000_000) for index in range(100, 200))
+    assert (slow, full) == (20, 100)
