@@ -63,6 +63,8 @@ logger = logging.getLogger(__name__)
 SWITCH_INTERVAL_SECONDS = 0.0005
 """A busy Python thread starves decoders of the same process at the default of 5 ms."""
 PULSE_SECONDS = 1.0
+LOOK_AGAIN_SECONDS = 5.0
+"""After so much silence of a stream a worker asks whether its home is still where it was."""
 STORE_THREADS = 4
 OUTBOX_THREADS = 4
 CREDENTIALS_THREADS = 4
@@ -404,6 +406,7 @@ def _client(
         credentials=credentials,
         account_header=ACCOUNT_HEADER if configured == "embedded" else None,
         unverified_urls=_own_urls(setup) if configured == "embedded" else (),
+        look_again_seconds=LOOK_AGAIN_SECONDS if configured == "embedded" else None,
     )
 
 

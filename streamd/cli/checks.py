@@ -16,6 +16,7 @@ import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any
 
@@ -170,6 +171,34 @@ def check_store(settings: Settings) -> Iterator[Finding]:
         yield _good("store", f"{kind} answers")
 
 
+def check_replicas(settings: Settings) -> Iterator[Finding]:
+    """The replicas that share the store, and whether each is seen."""
+    from streamd.clock import SystemClock  # noqa: PLC0415
+    from streamd.store import SeenReplica, Store  # noqa: PLC0415
+
+    if settings.store.url is None:
+        return  # the store lies in the data directory: there is one
+    try:
+        with contextlib.closing(Store(settings.store_url, clock=SystemClock())) as store:
+            replicas: list[SeenReplica] = store.replicas()
+    except StreamdError:
+        yield _notable("replicas", "cannot be told without the store's tables", "streamd serve")
+        return
+    for replica in replicas:
+        # Of the url, so that it can be told from the others by more than a number.
+        title, streams = "replica", f"home of {replica.streams} video streams"
+        detail = f"{masked(replica.url)} ({replica.replica_id}), {streams}"
+        if abs(replica.silent_seconds) <= settings.store.home_seconds:
+            yield _good(title, f"{detail}, seen {abs(replica.silent_seconds):.0f} s ago")
+            continue
+        detail = f"{detail}, not seen for {timedelta(seconds=round(replica.silent_seconds))}"
+        if replica.streams:
+            step = "start it with its data directory: what it archived is there alone"
+            yield _notable(title, detail, step)
+        else:
+            yield _good(title, f"{detail}; nothing is missed")
+
+
 def check_daemon(settings: Settings) -> Iterator[Finding]:
     """The daemon answers, or its port is free."""
     server = settings.server
@@ -272,6 +301,7 @@ CHECKS: tuple[Check, ...] = (
     check_models,
     check_onnx_runtime,
     check_store,
+    check_replicas,
     check_video,
     check_outputs,
     check_cameras,

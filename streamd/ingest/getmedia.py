@@ -9,9 +9,10 @@ and when to call again the caller's affair.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -114,8 +115,17 @@ class _ClockedAuth(SigV4Auth):
 class MediaResponse:
     """An answer that has begun."""
 
-    def __init__(self, response: aiohttp.ClientResponse, server_date: datetime) -> None:
+    def __init__(
+        self,
+        response: aiohttp.ClientResponse,
+        server_date: datetime,
+        *,
+        look_again_seconds: float | None,
+        has_moved: Callable[[], Awaitable[bool]],
+    ) -> None:
         self._response = response
+        self._look_again_seconds = look_again_seconds
+        self._has_moved = has_moved
         self.server_date = server_date
         """When the server answered, by its own clock: whole seconds, rounded down."""
 
@@ -123,12 +133,25 @@ class MediaResponse:
         """Yield the body as it arrives; ends when the server ends it.
 
         Raises:
-            MediaUnavailableError: If the connection breaks or is silent for too long.
+            MediaUnavailableError: If the connection breaks, is silent for too long, or silent
+                while the stream has moved elsewhere.
 
         """
-        with _network_errors():
-            async for chunk in self._response.content.iter_any():
-                yield chunk
+        while chunk := await self._next():
+            yield chunk
+
+    async def _next(self) -> bytes:
+        while True:
+            with _network_errors():
+                scope = asyncio.timeout(self._look_again_seconds)
+                try:
+                    async with scope:
+                        return await self._response.content.readany()
+                except TimeoutError:
+                    if not scope.expired():
+                        raise
+            if await self._has_moved():
+                raise MediaUnavailableError("the stream is at another endpoint now")
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +180,7 @@ class KinesisVideoClient:
         unverified_urls: tuple[str, ...] = (),
         clock: Clock | None = None,
         read_timeout_seconds: float = READ_TIMEOUT_SECONDS,
+        look_again_seconds: float | None = None,
     ) -> None:
         """Create a client.
 
@@ -170,6 +194,9 @@ class KinesisVideoClient:
             unverified_urls: Of endpoints whose certificate is not verified.
             clock: Where the time comes from.
             read_timeout_seconds: Longest silence inside an answer.
+            look_again_seconds: After so much silence the endpoint is asked for again: a replica
+                that hangs, or is cut off, says nothing while another takes its streams. ``None``:
+                never, as AWS's endpoints do not hang.
         """
         self._session = session
         self._region = region
@@ -180,6 +207,7 @@ class KinesisVideoClient:
         self._unverified_urls = frozenset(url.rstrip("/") for url in unverified_urls)
         self._clock = clock or SystemClock()
         self._read_timeout_seconds = read_timeout_seconds
+        self._look_again_seconds = look_again_seconds
         self._ahead = timedelta(0)
         """How far the service's clock is ahead of this machine's, once it minds."""
         self._endpoints: dict[tuple[_Caller, str], _Endpoint] = {}
@@ -221,10 +249,27 @@ class KinesisVideoClient:
             self._endpoints.pop((caller, stream), None)  # it may have moved
             raise
         try:
-            yield MediaResponse(response, self._date_of(response))
+            yield MediaResponse(
+                response,
+                self._date_of(response),
+                look_again_seconds=self._look_again_seconds,
+                has_moved=lambda: self._has_moved(stream, caller, base),
+            )
         finally:
             # close, not release: the rest of an endless body must not be read.
             response.close()
+
+    async def _has_moved(self, stream: str, caller: _Caller, base: str) -> bool:
+        """Whether a stream that is read from one endpoint is at another by now."""
+        try:
+            url = await self._ask_endpoint(stream, caller)
+        except MediaSourceError as error:
+            logger.debug("whether a silent stream has moved cannot be told: %s", error)
+            return False
+        if url == base:
+            return False
+        self._endpoints.pop((caller, stream), None)
+        return True
 
     async def _data_endpoint(self, stream: str, caller: _Caller) -> str:
         known = self._endpoints.get((caller, stream))

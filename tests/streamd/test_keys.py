@@ -152,3 +152,28 @@ def test_settings_show_no_secret() -> None:
     """Nor does their representation."""
     keys = _keys(None, credentials=[{"access_key_id": "AKIDA", "secret_access_key": "hush"}])
     assert "hush" not in repr(vars(keys))
+
+
+def test_keys_of_other_replicas_come_and_go(tmp_path: Path) -> None:
+    """Beside the callers' and over their changes; never in the place of one of them."""
+    keys = _keys(_write(tmp_path / "keys.toml", TOML))
+    keys.load()
+    theirs = AccessKey(access_key_id="STREAMDTHEIRS", secret="t", account_id="0" * 12)
+    false = AccessKey(access_key_id="AKIDFILE", secret="false", account_id="0" * 12)
+    keys.take_replicas([theirs, false])
+    keys.reload()
+    assert _ids(keys) == ["AKIDFILE", "STREAMDOWN", "STREAMDTHEIRS"]
+    found = keys.ring.find("AKIDFILE")
+    assert found is not None
+    assert found.secret == "hush"
+    keys.take_replicas([])
+    assert _ids(keys) == ["AKIDFILE", "STREAMDOWN"]
+
+
+def test_replicas_sign_where_nobody_else_does() -> None:
+    """Without authentication their keys still say for which account they act."""
+    keys = CallerKeys(AuthSettings(), account_id="1" * 12, own_key=OWN)
+    keys.load()
+    theirs = AccessKey(access_key_id="STREAMDTHEIRS", secret="t", account_id="0" * 12)
+    keys.take_replicas([theirs])
+    assert _ids(keys) == ["STREAMDOWN", "STREAMDTHEIRS"]

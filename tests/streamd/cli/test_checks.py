@@ -6,6 +6,7 @@ import contextlib
 import http.server
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from email.utils import formatdate
 from pathlib import Path
@@ -17,6 +18,8 @@ from typer.testing import CliRunner
 from streamd.cli import app, checks
 from streamd.cli.checks import Finding, Verdict, run_check
 from streamd.config import Settings, load_settings
+from streamd.store import Store
+from tests.support.clock import ManualClock
 
 
 @pytest.fixture(autouse=True)
@@ -66,6 +69,34 @@ def http_server(*, status: int = 200, date: str | None = None) -> Iterator[str]:
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+def test_replicas_of_a_shared_store(tmp_path: Path) -> None:
+    """Each is seen or not; one that is missed is the home of streams."""
+    assert run_check(checks.check_replicas, settings(tmp_path)) == []
+    url = f"sqlite:///{tmp_path / 'shared.sqlite'}"
+    shared = settings(tmp_path, store={"url": url})
+    assert only(checks.check_replicas, shared).verdict is Verdict.NOTABLE
+    clock = ManualClock()
+    with contextlib.closing(Store(url, clock=clock, lease_clock=clock)) as store:
+        store.migrate()
+        clock.advance(time.time() - clock.epoch() - 3600)
+        for name in ("gone", "left", "here"):
+            if name == "here":
+                clock.advance(3600)
+            store.beat(name, url=f"http://{name}", access_key_id="KEY", secret="hush")
+        store.create_video_stream(
+            account_id="0" * 12, name="door", arn="arn:door", tags={}, limit=9, home="gone"
+        )
+    gone, here, left = run_check(checks.check_replicas, shared)
+    assert (gone.verdict, here.verdict, left.verdict) == (
+        Verdict.NOTABLE,
+        Verdict.GOOD,
+        Verdict.GOOD,
+    )
+    assert "home of 1 video streams, not seen for 1:00:0" in gone.detail
+    assert "http://here (here), home of 0 video streams, seen 0 s ago" in here.detail
+    assert "hush" not in str([gone, here, left])
 
 
 def test_a_failing_check_is_a_finding(tmp_path: Path) -> None:

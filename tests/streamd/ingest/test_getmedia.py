@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -26,6 +28,7 @@ from streamd.ingest.errors import (
     ThrottledError,
 )
 from streamd.ingest.getmedia import KinesisVideoClient, stream_address
+from tests.support.certificates import self_signed
 from tests.support.clock import ManualClock
 
 ARN = "arn:aws:kinesisvideo:us-east-1:000000000000:stream/front-door"
@@ -378,6 +381,67 @@ async def test_silence(service: tuple[FakeService, str], session: aiohttp.Client
     with pytest.raises(MediaUnavailableError, match="silent"):
         await read(client)
     gone.set()
+
+
+async def test_a_silent_stream_that_has_moved_is_left(
+    service: tuple[FakeService, str], session: aiohttp.ClientSession
+) -> None:
+    """Its home hangs; the control plane knows another one by now, which the next call goes to."""
+    fake, url = service
+    gone = asyncio.Event()
+
+    async def fall_silent(request: web.Request) -> web.StreamResponse:
+        response = await fake.bring(request)
+        await gone.wait()
+        return response
+
+    fake.media = fall_silent
+    client = KinesisVideoClient(
+        session=session, region="us-east-1", endpoint_url=url, look_again_seconds=0.02
+    )
+
+    async def move() -> None:
+        while [path for path, _, _ in fake.asked].count("/getDataEndpoint") < 3:  # noqa: ASYNC110  # of a server in this loop
+            await asyncio.sleep(0.01)
+        fake.endpoint_answer = {"DataEndpoint": url.replace("127.0.0.1", "localhost")}
+
+    moving = asyncio.create_task(move())
+    async with asyncio.timeout(20):
+        with pytest.raises(MediaUnavailableError, match="another endpoint"):
+            await read(client)
+        await moving
+        fake.media = fake.bring
+        gone.set()
+        assert await read(client) == b"onetwo"
+    assert fake.asked[-1][2]["Host"].startswith("localhost:")
+
+
+async def test_only_the_own_certificate_is_not_verified(
+    session: aiohttp.ClientSession, tmp_path: Path
+) -> None:
+    """The control process is on this machine; whoever answers for another replica shows who it is."""
+    fake = FakeService()
+    app = web.Application()
+    app.router.add_post("/getDataEndpoint", fake.endpoint)
+    app.router.add_post("/getMedia", fake.get_media)
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    tls.load_cert_chain(*self_signed(tmp_path))
+    own = TestServer(app, scheme="https", host="127.0.0.1")
+    await own.start_server(ssl=tls)
+    try:
+        url = str(own.make_url("/"))
+        client = KinesisVideoClient(
+            session=session, region="us-east-1", endpoint_url=url, unverified_urls=(url,)
+        )
+        assert await read(client) == b"onetwo"
+        fake.endpoint_answer = {"DataEndpoint": url.replace("127.0.0.1", "localhost")}
+        client = KinesisVideoClient(
+            session=session, region="us-east-1", endpoint_url=url, unverified_urls=(url,)
+        )
+        with pytest.raises(MediaUnavailableError, match="certificate"):
+            await read(client)
+    finally:
+        await own.close()
 
 
 async def test_nobody_listens(session: aiohttp.ClientSession, unused_tcp_port: int) -> None:

@@ -225,6 +225,32 @@ async def test_only_the_daemons_own_key_acts_for_others(
     assert answer == {"account": account_id, "own": key_id == "STREAMDOWN"}
 
 
+async def test_a_key_that_is_not_known_is_looked_up_once() -> None:
+    """The worker of a replica that has just started; a stranger's key stays unknown."""
+    ring = KeyRing([THEIR_KEY])
+    asked: list[str] = []
+
+    async def look_up(access_key_id: str) -> None:
+        asked.append(access_key_id)
+        if access_key_id == OWN_KEY.access_key_id:
+            ring.replace([THEIR_KEY, OWN_KEY])
+
+    verifier = Verifier(ring, region=REGION, clock=SystemClock())
+    app = web.Application(middlewares=[auth_middleware(verifier, look_up=look_up)])
+    app.router.add_post("/createStream", account)
+    async with TestServer(app) as server:
+        url = str(server.make_url("/createStream"))
+        answers = []
+        for key_id in ("STREAMDOWN", "STREAMDOWN", KEY_ID, "AKIDSTRANGER"):
+            request = AWSRequest(method="POST", url=url, data=b"{}")
+            SigV4Auth(Credentials(key_id, SECRET), "kinesisvideo", REGION).add_auth(request)
+            status, *_ = await post(server, "/createStream", b"{}", dict(request.headers.items()))
+            answers.append(status)
+    assert answers[:3] == [200, 200, 200]
+    assert answers[3] in (400, 403)
+    assert asked == ["STREAMDOWN", "AKIDSTRANGER"]
+
+
 async def test_an_account_must_be_one() -> None:
     """Twelve digits."""
     status, answer = await _account_of(key_id="STREAMDOWN", header="3" * 13)

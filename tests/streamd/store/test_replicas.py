@@ -64,6 +64,15 @@ def test_replicas_are_counted_with_their_streams(store: Store) -> None:
     assert (replica.streams, replica.secret) == (2, "")
 
 
+def test_replicas_of_long_ago_are_forgotten(store: Store, clock: ManualClock) -> None:
+    """Unless they are the home of a stream: its fragments may come back."""
+    beat(store, "left")
+    beat(store, "home")
+    create(store, home="home")
+    clock.advance(40 * 24 * 3600)
+    assert beat(store, "new").keys() == {"home", "new"}
+
+
 def test_a_living_home_keeps_its_stream(store: Store, clock: ManualClock) -> None:
     """Whoever wants it is told the home there is."""
     beat(store, "one")
