@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import itertools
 import json
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -37,12 +38,15 @@ from streamd.metrics import Metrics
 from streamd.pipeline.collection_search import CollectionSearch
 from streamd.pipeline.scheduler import StreamProcessorScheduler
 from streamd.protocol.sigv4 import Verifier, auth_middleware
+from streamd.resources import Face
 from streamd.store import Store
 from streamd.store.vectors import CollectionVectors
 
 MAX_BODY_BYTES = 8 * 1024 * 1024
 ACCOUNT = "000000000000"
 KEY_ID, SECRET = "AKIDEXAMPLE", "secret"
+
+_numbers = itertools.count(1)
 
 
 class ScriptedAnalyzer:
@@ -133,6 +137,20 @@ def make_face(
         pose=pose or Pose(pitch=1.0, roll=2.0, yaw=3.0),
         quality=Quality(brightness=brightness, sharpness=sharpness),
     )
+
+
+def add_face(endpoint: Endpoint, collection: str, *vector: float) -> str:
+    """Put a face into the collection; 0.01 of distance is 1 % of similarity."""
+    face_id = f"00000000-0000-4000-8000-{next(_numbers):012d}"
+    stored = Face(
+        face_id=face_id,
+        image_id=face_id,
+        bounding_box=(0.1, 0.1, 0.2, 0.2),
+        confidence_percent=99.0,
+    )
+    vectors = np.array([*vector, 0.0, 0.0, 0.0, 0.0][:4], dtype=np.float32)
+    endpoint.store.add_faces(ACCOUNT, collection, [(stored, vectors)])
+    return face_id
 
 
 class Bucket:

@@ -14,9 +14,8 @@ import pytest
 from PIL import Image
 
 from streamd.pipeline.collection_search import CollectionSearch
-from streamd.resources import Face
 from tests.support.faces import face_analyzer, portrait
-from tests.support.rekognition import ACCOUNT, Endpoint, make_face, open_endpoint
+from tests.support.rekognition import Endpoint, add_face, make_face, open_endpoint
 from tests.support.shared import MEDIA, needs_shared
 
 _numbers = itertools.count(1)
@@ -29,20 +28,6 @@ def collection(client: Any) -> str:
     name = f"search-{next(_numbers)}"
     client.create_collection(CollectionId=name)
     return name
-
-
-def face(endpoint: Endpoint, collection: str, *vector: float) -> str:
-    """Put a face into the collection; 0.01 of distance is 1 % of similarity."""
-    face_id = f"00000000-0000-4000-8000-{next(_numbers):012d}"
-    stored = Face(
-        face_id=face_id,
-        image_id=face_id,
-        bounding_box=(0.1, 0.1, 0.2, 0.2),
-        confidence_percent=99.0,
-    )
-    vectors = np.array([*vector, 0.0, 0.0, 0.0, 0.0][:4], dtype=np.float32)
-    endpoint.store.add_faces(ACCOUNT, collection, [(stored, vectors)])
-    return face_id
 
 
 def user(client: Any, collection: str, user_id: str, *face_ids: str) -> None:
@@ -66,10 +51,10 @@ def found(answer: Any) -> list[tuple[str, float]]:
 
 def test_users_like_a_face(endpoint: Endpoint, client: Any, collection: str) -> None:
     """Matches from 80 % on, most similar first; users without faces are never found."""
-    near = face(endpoint, collection, 1.0, 0.02)
-    middle = face(endpoint, collection, 1.0, 0.1)
-    far = face(endpoint, collection, 1.0, 0.3)
-    asked = face(endpoint, collection, 1.0)
+    near = add_face(endpoint, collection, 1.0, 0.02)
+    middle = add_face(endpoint, collection, 1.0, 0.1)
+    far = add_face(endpoint, collection, 1.0, 0.3)
+    asked = add_face(endpoint, collection, 1.0)
     for user_id, face_ids in (("far", [far]), ("middle", [middle]), ("near", [near]), ("new", [])):
         user(client, collection, user_id, *face_ids)
 
@@ -90,7 +75,7 @@ def test_users_like_a_face(endpoint: Endpoint, client: Any, collection: str) -> 
 def test_users_like_a_user(endpoint: Endpoint, client: Any, collection: str) -> None:
     """A user is not its own match, and costs the others no place."""
     for user_id, x in (("ann", 0.0), ("bob", 0.05), ("eve", 0.15)):
-        user(client, collection, user_id, face(endpoint, collection, 1.0, x))
+        user(client, collection, user_id, add_face(endpoint, collection, 1.0, x))
     user(client, collection, "new")
     answer = client.search_users(CollectionId=collection, UserId="ann")
     assert answer["SearchedUser"] == {"UserId": "ann"}
@@ -104,8 +89,11 @@ def test_users_like_a_user(endpoint: Endpoint, client: Any, collection: str) -> 
 
 def test_a_user_stands_for_all_its_faces(endpoint: Endpoint, client: Any, collection: str) -> None:
     """A user is compared by the mean of its faces, and the next search knows every change."""
-    asked = face(endpoint, collection, 1.0)
-    left, right = face(endpoint, collection, 1.0, 0.1), face(endpoint, collection, 1.0, -0.1)
+    asked = add_face(endpoint, collection, 1.0)
+    left, right = (
+        add_face(endpoint, collection, 1.0, 0.1),
+        add_face(endpoint, collection, 1.0, -0.1),
+    )
     ann = {"CollectionId": collection, "UserId": "ann"}
     user(client, collection, "ann", left)
 
@@ -147,7 +135,7 @@ def test_an_unknown_face(client: Any, collection: str) -> None:
 
 def test_users_of_an_image(endpoint: Endpoint, client: Any, collection: str) -> None:
     """The largest face is searched for; the others are told with their reasons."""
-    user(client, collection, "ann", face(endpoint, collection, 1.0, 0.1))
+    user(client, collection, "ann", add_face(endpoint, collection, 1.0, 0.1))
     large = make_face(left=0.1, size=0.5, confidence=97.5)
     small = make_face(left=0.7, size=0.2)
     endpoint.analyzer.found = [(small, (0.0, 1.0, 0.0, 0.0)), (large, (1.0, 0.0, 0.0, 0.0))]
@@ -169,7 +157,7 @@ def test_users_of_an_image(endpoint: Endpoint, client: Any, collection: str) -> 
 
 def test_filtered_faces_are_not_searched(endpoint: Endpoint, client: Any, collection: str) -> None:
     """With a filter the largest good face is searched for; without one quality does not count."""
-    user(client, collection, "ann", face(endpoint, collection, 1.0))
+    user(client, collection, "ann", add_face(endpoint, collection, 1.0))
     blurred = make_face(left=0.1, size=0.5, sharpness=0.1)
     good = make_face(left=0.7, size=0.2)
     endpoint.analyzer.found = [(blurred, (0.0, 1.0, 0.0, 0.0)), (good, (1.0, 0.0, 0.0, 0.0))]
@@ -185,7 +173,7 @@ def test_filtered_faces_are_not_searched(endpoint: Endpoint, client: Any, collec
 
 def test_no_face_is_no_error(endpoint: Endpoint, client: Any, collection: str) -> None:
     """Without a usable face there are no matches and no SearchedFace."""
-    user(client, collection, "ann", face(endpoint, collection, 1.0))
+    user(client, collection, "ann", add_face(endpoint, collection, 1.0))
     endpoint.analyzer.found = []
     answer = client.search_users_by_image(CollectionId=collection, Image=image())
     assert answer["UserMatches"] == answer["UnsearchedFaces"] == []
@@ -201,7 +189,7 @@ def test_no_face_is_no_error(endpoint: Endpoint, client: Any, collection: str) -
 
 def test_a_collection_without_users(endpoint: Endpoint, client: Any, collection: str) -> None:
     """Where nobody has a face nobody is found."""
-    asked = face(endpoint, collection, 1.0)
+    asked = add_face(endpoint, collection, 1.0)
     answer = client.search_users(CollectionId=collection, FaceId=asked, UserMatchThreshold=0)
     assert answer["UserMatches"] == []
     with pytest.raises(client.exceptions.ResourceNotFoundException):
@@ -221,7 +209,7 @@ def test_deleted_vectors_leave_the_disk(tmp_path: Path, monkeypatch: pytest.Monk
     for endpoint in open_endpoint(tmp_path, load_analyzer=None):
         for name in ("gone", "kept"):
             endpoint.client.create_collection(CollectionId=name)
-            asked = face(endpoint, name, 1.0)
+            asked = add_face(endpoint, name, 1.0)
             user(endpoint.client, name, "ann", asked)
             endpoint.client.search_users(CollectionId=name, UserId="ann")
             endpoint.client.search_faces(CollectionId=name, FaceId=asked)

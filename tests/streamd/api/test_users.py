@@ -6,12 +6,10 @@ import itertools
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import pytest
 
-from streamd.resources import Face
 from streamd.store import users as stored_users
-from tests.support.rekognition import ACCOUNT, Endpoint
+from tests.support.rekognition import Endpoint, add_face
 
 _numbers = itertools.count(1)
 NOBODY = "00000000-0000-0000-0000-000000000000"
@@ -23,20 +21,6 @@ def collection(client: Any) -> str:
     name = f"users-{next(_numbers)}"
     client.create_collection(CollectionId=name)
     return name
-
-
-def face(endpoint: Endpoint, collection: str, *vector: float) -> str:
-    """Put a face into the collection; 0.01 of distance is 1 % of similarity."""
-    face_id = f"00000000-0000-4000-8000-{next(_numbers):012d}"
-    stored = Face(
-        face_id=face_id,
-        image_id=face_id,
-        bounding_box=(0.1, 0.1, 0.2, 0.2),
-        confidence_percent=99.0,
-    )
-    vectors = np.array([*vector, 0.0, 0.0, 0.0, 0.0][:4], dtype=np.float32)
-    endpoint.store.add_faces(ACCOUNT, collection, [(stored, vectors)])
-    return face_id
 
 
 def user(client: Any, collection: str, user_id: str, *face_ids: str) -> str:
@@ -74,7 +58,7 @@ def message_of(caught: pytest.ExceptionInfo[Any]) -> str:
 
 def test_the_life_of_a_user(endpoint: Endpoint, client: Any, collection: str) -> None:
     """CREATED without faces, ACTIVE with some, and CREATED again without; counted all the time."""
-    one = face(endpoint, collection, 1.0)
+    one = add_face(endpoint, collection, 1.0)
     answer = client.create_user(CollectionId=collection, UserId="ann:1_a.b-c")
     assert set(answer) == {"ResponseMetadata"}
     assert statuses(client, collection) == {"ann:1_a.b-c": "CREATED"}
@@ -136,8 +120,8 @@ def test_a_token_of_another_list(client: Any, collection: str) -> None:
 
 def test_reasons_of_associate(endpoint: Endpoint, client: Any, collection: str) -> None:
     """Each reason with what belongs to it; the user's own faces are passed over."""
-    own, far, near = (face(endpoint, collection, x) for x in (1.0, 1.6, 1.2))
-    bobs = face(endpoint, collection, 0.0, 1.0)
+    own, far, near = (add_face(endpoint, collection, x) for x in (1.0, 1.6, 1.2))
+    bobs = add_face(endpoint, collection, 0.0, 1.0)
     user(client, collection, "ann", own)
     user(client, collection, "bob", bobs)
     answer = associate(client, collection, "ann", own, NOBODY, bobs, far, near, near)
@@ -154,7 +138,7 @@ def test_reasons_of_associate(endpoint: Endpoint, client: Any, collection: str) 
 
 def test_reasons_of_disassociate(endpoint: Endpoint, client: Any, collection: str) -> None:
     """A face of nobody is passed over; others have their reason."""
-    own, bobs, free = (face(endpoint, collection, x) for x in (1.0, 2.0, 3.0))
+    own, bobs, free = (add_face(endpoint, collection, x) for x in (1.0, 2.0, 3.0))
     user(client, collection, "ann", own)
     user(client, collection, "bob", bobs)
     assert disassociate(client, collection, "ann", bobs, NOBODY, own, free) == {
@@ -176,8 +160,8 @@ def test_the_threshold(
     endpoint: Endpoint, client: Any, collection: str, params: dict[str, Any], taken: bool
 ) -> None:
     """A further face must reach the threshold, which is 75 unless said otherwise."""
-    first, further = face(endpoint, collection, 1.0), face(endpoint, collection, 1.2495)
-    far = face(endpoint, collection, 9.0)
+    first, further = add_face(endpoint, collection, 1.0), add_face(endpoint, collection, 1.2495)
+    far = add_face(endpoint, collection, 9.0)
     user(client, collection, "ann", first)
     answer = associate(client, collection, "ann", further, **params)
     assert bool(answer["AssociatedFaces"]) == taken
@@ -197,7 +181,7 @@ def test_a_hundred_faces(
     """Faces beyond the limit are told as unsuccessful; a full user is ServiceQuotaExceeded."""
     assert stored_users.MAX_FACES_OF_USER == 100
     monkeypatch.setattr(stored_users, "MAX_FACES_OF_USER", 2)
-    a, b, c = (face(endpoint, collection, 1.0) for _ in range(3))
+    a, b, c = (add_face(endpoint, collection, 1.0) for _ in range(3))
     user(client, collection, "ann")
     answer = associate(client, collection, "ann", a, b, c)
     assert answer["AssociatedFaces"] == [{"FaceId": a}, {"FaceId": b}]
@@ -226,7 +210,7 @@ def test_bounds_of_face_ids(client: Any, collection: str, count: int) -> None:
 
 def test_faces_know_their_user(endpoint: Endpoint, client: Any, collection: str) -> None:
     """ListFaces tells and filters by the user; SearchFaces tells it, too."""
-    one, two, free = (face(endpoint, collection, x) for x in (1.0, 1.01, 1.02))
+    one, two, free = (add_face(endpoint, collection, x) for x in (1.0, 1.01, 1.02))
     user(client, collection, "ann", one, two)
 
     def listed(**params: Any) -> list[tuple[str, str | None]]:
@@ -249,7 +233,7 @@ def test_faces_know_their_user(endpoint: Endpoint, client: Any, collection: str)
 
 def test_faces_of_users_are_not_deleted(endpoint: Endpoint, client: Any, collection: str) -> None:
     """DeleteFaces leaves them, with the reason and the user."""
-    held, free = face(endpoint, collection, 1.0), face(endpoint, collection, 2.0)
+    held, free = add_face(endpoint, collection, 1.0), add_face(endpoint, collection, 2.0)
     user(client, collection, "ann", held)
     answer = client.delete_faces(CollectionId=collection, FaceIds=[held, NOBODY, free])
     assert answer["DeletedFaces"] == [free]
@@ -265,7 +249,7 @@ def test_a_repeat_is_answered_as_the_first(
     endpoint: Endpoint, client: Any, collection: str
 ) -> None:
     """The same token with the same members gives the first answer and does nothing."""
-    one = face(endpoint, collection, 1.0)
+    one = add_face(endpoint, collection, 1.0)
     same = {"CollectionId": collection, "UserId": "ann"}
     for _ in range(2):
         client.create_user(**same, ClientRequestToken="t-1_A")
@@ -281,7 +265,7 @@ def test_a_repeat_is_answered_as_the_first(
 
 def test_a_token_with_other_members(endpoint: Endpoint, client: Any, collection: str) -> None:
     """Any other member with a used token is IdempotentParameterMismatchException."""
-    one, two = face(endpoint, collection, 1.0), face(endpoint, collection, 1.0)
+    one, two = add_face(endpoint, collection, 1.0), add_face(endpoint, collection, 1.0)
     user(client, collection, "bob")
     client.create_user(CollectionId=collection, UserId="ann", ClientRequestToken="t")
     client.create_collection(CollectionId=f"{collection}-2")
@@ -333,7 +317,7 @@ def test_users_go_with_their_collection(endpoint: Endpoint, client: Any, collect
     """A collection made again has neither users nor the tokens of before."""
     token = {"ClientRequestToken": f"{collection}-t"}
     client.create_user(CollectionId=collection, UserId="ann", **token)
-    associate(client, collection, "ann", face(endpoint, collection, 1.0))
+    associate(client, collection, "ann", add_face(endpoint, collection, 1.0))
     client.delete_collection(CollectionId=collection)
     client.create_collection(CollectionId=collection)
     assert statuses(client, collection) == {}
@@ -343,14 +327,14 @@ def test_users_go_with_their_collection(endpoint: Endpoint, client: Any, collect
 
 def test_galleries_are_invisible(endpoint: Endpoint, client: Any, collection: str) -> None:
     """What holds the users' vectors is in no list of collections."""
-    user(client, collection, "ann", face(endpoint, collection, 1.0))
+    user(client, collection, "ann", add_face(endpoint, collection, 1.0))
     listed = client.list_collections()["CollectionIds"]
     assert all(name.startswith("users-") for name in listed)
 
 
 def test_a_collection_of_another_model(endpoint: Endpoint, client: Any, collection: str) -> None:
     """Faces are not compared with users of another model's vectors."""
-    one = face(endpoint, collection, 1.0)
+    one = add_face(endpoint, collection, 1.0)
     user(client, collection, "ann")
     endpoint.analyzer.model_version = "9.2"
     try:

@@ -21,23 +21,7 @@ from streamd.pipeline.outbox import (
     outbox_path,
 )
 from tests.support.clock import ManualClock
-
-MANY = 10**9
-
-
-def item(name: str, *, size: int = 0) -> OutboxItem:
-    return OutboxItem(
-        kind="kinesis",
-        target="arn:aws:kinesis:us-east-1:000000000000:stream/faces",
-        key=name,
-        content_type="application/json",
-        body=b"x" * size,
-        attributes={"event_id": name},
-    )
-
-
-def keys(outbox: Outbox) -> list[str]:
-    return [found.key for _, found in outbox.peek(MANY, MANY)]
+from tests.support.outbox import MANY, item, keys
 
 
 @pytest.fixture

@@ -12,25 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streamd.pipeline.outbox import Outbox, OutboxError, OutboxItem, leftover_outboxes, outbox_path
+from streamd.pipeline.outbox import Outbox, OutboxError, leftover_outboxes, outbox_path
 from streamd.pipeline.outbox_file import outbox_name, owner_of
-
-MANY = 10**9
-
-
-def item(name: str, *, size: int = 0) -> OutboxItem:
-    return OutboxItem(
-        kind="kinesis",
-        target="arn:aws:kinesis:us-east-1:000000000000:stream/faces",
-        key=name,
-        content_type="application/json",
-        body=b"x" * size,
-        attributes={"event_id": name},
-    )
-
-
-def keys(outbox: Outbox) -> list[str]:
-    return [found.key for _, found in outbox.peek(MANY, MANY)]
+from tests.support.outbox import MANY, item, keys
 
 
 @pytest.fixture
