@@ -134,7 +134,11 @@ class Gateway:
         await door.call(archive.recover)
         await self._give_homes(door)
         janitor = Janitor(
-            door=door, settings=self._settings, metrics=self._metrics, streams=self._all_streams
+            door=door,
+            settings=self._settings,
+            metrics=self._metrics,
+            streams=self._all_streams,
+            clock=self._clock,
         )
         find_to_send, find = partial(self._find, sends=True), partial(self._find, sends=False)
         enter = self._enter

@@ -5,15 +5,17 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import replace
 from typing import Final
 
+from streamd.clock import Clock
 from streamd.config import KinesisVideoSettings
 from streamd.gateway.archive import Retention
 from streamd.gateway.door import ArchiveDoor
 from streamd.metrics import Metrics
 from streamd.resources import VideoStream
 
-__all__ = ["Janitor", "retention_of"]
+__all__ = ["ClockWatch", "Janitor", "retention_of"]
 
 logger = logging.getLogger(__name__)
 
@@ -24,6 +26,10 @@ PERIOD_SECONDS: Final = 10.0
 WRITES_PER_SWEEP: Final = 16 * 1024 * 1024
 """Bytes after which a sweep is made at once: a fast producer must not outrun the period."""
 _MS_PER_HOUR: Final = 3600 * 1000
+JUMP_SECONDS: Final = 60.0
+"""A clock that is set forward by more is not believed at once."""
+DISBELIEF_SECONDS: Final = 3600.0
+"""Time to notice and to set it right, before it makes fragments old."""
 
 
 def retention_of(hours: int, settings: KinesisVideoSettings) -> Retention:
@@ -36,6 +42,42 @@ def retention_of(hours: int, settings: KinesisVideoSettings) -> Retention:
     return Retention(max_age_ms=BUFFER_MS, max_bytes=limit, durable=False)
 
 
+class ClockWatch:
+    """Tells how far the wall clock has jumped ahead of the monotonic one.
+
+    A clock that is set forward by days makes everything older than any retention. Nothing is freed
+    for that during an hour; if the clock is still there then, it is right, and was wrong before.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._began = clock.epoch() - clock.monotonic()
+        self._doubted_at: float | None = None
+
+    def doubtful_ms(self) -> int:
+        """Return how much of every fragment's age is in doubt now."""
+        now = self._clock.monotonic()
+        began = self._clock.epoch() - now
+        ahead = began - self._began
+        if ahead <= JUMP_SECONDS:
+            # Slewed, set back, or set right again; behind, nothing is freed too early.
+            self._began, self._doubted_at = min(began, self._began), None
+            return 0
+        if self._doubted_at is None:
+            self._doubted_at = now
+            logger.error(
+                "the clock has jumped ahead by %d s: for %d minutes no fragment is freed for "
+                "the age that gives it",
+                ahead,
+                DISBELIEF_SECONDS // 60,
+            )
+        if now - self._doubted_at < DISBELIEF_SECONDS:
+            return int(ahead * 1000)
+        logger.warning("the clock is taken to be right, %d s ahead of what it was", ahead)
+        self._began, self._doubted_at = began, None
+        return 0
+
+
 class Janitor:
     """Frees what retention does not keep, now and then and after many bytes."""
 
@@ -46,11 +88,13 @@ class Janitor:
         settings: KinesisVideoSettings,
         metrics: Metrics,
         streams: Callable[[], Awaitable[Iterable[VideoStream]]],
+        clock: Clock,
     ) -> None:
         self._door = door
         self._settings = settings
         self._metrics = metrics
         self._streams = streams
+        self._clock_watch = ClockWatch(clock)
         self._written = 0
         self._limit = min(WRITES_PER_SWEEP, max(1, settings.max_archive_bytes // 20))
         self._due = asyncio.Event()
@@ -84,10 +128,11 @@ class Janitor:
         archive, limit = self._door.archive, self._settings.max_archive_bytes
         # In this order: a stream is in the store before the archive hears of it.
         archived = await self._door.call(archive.stream_arns)
-        kept = {
-            stream.arn: retention_of(stream.data_retention_hours, self._settings)
-            for stream in await self._streams()
-        }
+        doubtful_ms = self._clock_watch.doubtful_ms()
+        kept: dict[str, Retention] = {}
+        for stream in await self._streams():
+            retention = retention_of(stream.data_retention_hours, self._settings)
+            kept[stream.arn] = replace(retention, max_age_ms=retention.max_age_ms + doubtful_ms)
         for arn in archived:
             if arn not in kept:
                 await self._door.call(archive.remove_stream, arn)

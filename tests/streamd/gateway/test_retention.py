@@ -5,7 +5,7 @@ from pathlib import Path
 
 from streamd.config import KinesisVideoSettings
 from streamd.gateway.archive import Retention
-from streamd.gateway.retention import retention_of
+from streamd.gateway.retention import ClockWatch, retention_of
 from streamd.kvs import mkv_write
 from streamd.kvs.mkv import Track
 from tests.support.clock import ManualClock
@@ -81,3 +81,53 @@ async def test_old_fragments_go_and_deleted_streams_with_them(tmp_path: Path) ->
         server.store.delete_video_stream("000000000000", name="yard")  # behind its back
     async with serving(tmp_path, clock=clock):
         await eventually(lambda: not list(tmp_path.rglob("*.seg")))
+
+
+class TwoClocks(ManualClock):
+    """A wall clock that can be set; durations stay true."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ahead = 0.0
+
+    def epoch(self) -> float:
+        return super().epoch() + self.ahead
+
+
+def test_a_jump_ahead_is_believed_after_an_hour() -> None:
+    """Until then the age it gives does not count; afterwards it does, and is no news."""
+    clock = TwoClocks()
+    watch = ClockWatch(clock)
+    clock.advance(100)
+    assert watch.doubtful_ms() == 0
+    clock.ahead = 86_400
+    assert watch.doubtful_ms() == 86_400_000
+    clock.advance(3599)
+    assert watch.doubtful_ms() == 86_400_000
+    clock.advance(1)
+    assert watch.doubtful_ms() == 0
+    assert watch.doubtful_ms() == 0
+
+
+def test_a_jump_that_is_taken_back_leaves_nothing() -> None:
+    """Set right within the hour: as if nothing had been; the next jump has its own hour."""
+    clock = TwoClocks()
+    watch = ClockWatch(clock)
+    clock.ahead = 7200
+    assert watch.doubtful_ms() == 7_200_000
+    clock.advance(3000)
+    clock.ahead = 1
+    assert watch.doubtful_ms() == 0
+    clock.ahead = 7200
+    clock.advance(3000)
+    assert watch.doubtful_ms() == 7_200_000
+
+
+def test_a_clock_set_back_is_believed() -> None:
+    """Nothing is freed too early by it; its way forward again is in doubt."""
+    clock = TwoClocks()
+    watch = ClockWatch(clock)
+    clock.ahead = -7200
+    assert watch.doubtful_ms() == 0
+    clock.ahead = 0
+    assert watch.doubtful_ms() == 7_200_000
