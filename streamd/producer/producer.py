@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
@@ -13,7 +13,7 @@ import aiohttp
 from streamd.clock import Clock, SystemClock
 from streamd.kvs.acks import Acknowledgement, EventType
 from streamd.producer.buffer import FragmentBuffer
-from streamd.producer.errors import EndpointError
+from streamd.producer.errors import EndpointError, ProducerError
 from streamd.producer.events import Event, EventKind, ProducerOptions, ProducerStats
 from streamd.producer.kinesis_video import KinesisVideoControl, StreamInfo
 from streamd.producer.media import MediaSource
@@ -26,6 +26,8 @@ __all__ = ["Producer"]
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
+LOOK_AGAIN_SECONDS = 7.0
+"""After so long without an acknowledgement, IDLE comes after 5 s, the endpoint is asked for again."""
 STOP_SECONDS = 10.0
 """Longest wait for acknowledgements after :meth:`Producer.stop`."""
 
@@ -62,6 +64,7 @@ class Producer:
         self._clock = clock or SystemClock()
         self._give_up_seconds = options.give_up_seconds
         self._progress_at = self._clock.monotonic()
+        self._heard_at = self._progress_at
         self._document_ended = False
         # One thread owns the source (it must not be closed while it is read), one talks.
         self._reader = ThreadPoolExecutor(1, thread_name_prefix="producer-source")
@@ -135,7 +138,7 @@ class Producer:
             name = self._stream.name
             url = await _run_in(self._talker, lambda: self._control.put_media_endpoint(name))
             self._tell(EventKind.CONNECTED, url)
-            await put_media(
+            upload = put_media(
                 session,
                 url,
                 stream_name=name,
@@ -144,11 +147,39 @@ class Producer:
                 on_acknowledgement=self._take_acknowledgement,
                 verify=self._control.verifies(url),
             )
+            await self._watched(upload, url)
         except EndpointError as error:
             return error
         if self._document_ended and self._progress_at > progress_at:
             return None  # the next document has other tracks
         return EndpointError("the endpoint closed the connection")
+
+    async def _watched(self, upload: Coroutine[None, None, None], url: str) -> None:
+        """Run an upload; left when it is silent and the stream is elsewhere by now.
+
+        A replica that hangs, or is cut off, closes no connection while another takes its streams.
+        """
+        task = asyncio.create_task(upload, name="producer-put-media")
+        self._heard_at = self._clock.monotonic()
+        try:
+            while not (await asyncio.wait({task}, timeout=LOOK_AGAIN_SECONDS))[0]:
+                silent = self._clock.monotonic() - self._heard_at
+                if silent >= LOOK_AGAIN_SECONDS and await self._has_moved(url):
+                    raise EndpointError("the stream is at another endpoint now")
+            await task
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    async def _has_moved(self, url: str) -> bool:
+        name = self._stream.name
+        try:
+            return url != await _run_in(
+                self._talker, lambda: self._control.put_media_endpoint(name)
+            )
+        except ProducerError as error:
+            logger.debug("whether the stream has moved cannot be told: %s", error)
+            return False
 
     async def _before_retry(self, error: EndpointError, delay: float) -> None:
         limit = self._give_up_seconds
@@ -162,6 +193,7 @@ class Producer:
         await asyncio.sleep(delay)
 
     def _take_acknowledgement(self, acknowledgement: Acknowledgement) -> None:
+        self._heard_at = self._clock.monotonic()
         kind, timecode = acknowledgement.event_type, acknowledgement.fragment_timecode_ms
         self.stats.received += kind is EventType.RECEIVED
         self.stats.persisted += kind is EventType.PERSISTED

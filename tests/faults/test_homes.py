@@ -189,27 +189,32 @@ def test_a_stream_is_read_from_its_home_and_outlives_it(
 def test_a_suspended_home_promises_nothing_when_it_wakes(
     start_replica: StartDaemon, tmp_path: Path
 ) -> None:
-    """Its stream was adopted meanwhile: its producer goes to the new home and sends again."""
+    """Its stream is adopted meanwhile: producer and session leave it, though it closes nothing."""
     zombie, other = start_replica("zombie"), start_replica("other")
-    create_stream(zombie, "yard")
+    create_face_search(other, "yard", stream_arn=create_stream(zombie, "yard"))
+    run_session_on(other, zombie, "yard")
     video = write_video(tmp_path / "video.mp4", count=40, fps=10, gop=5)
     with LoopingProducer(other, "yard", video) as producer:
-        wait_until(lambda: producer.persisted, what="the home to take video")
+        wait_until(lambda: len(other.records("yard")) >= 5, what="records")
+        wait_until(lambda: producer.persisted, what="promises")
         os.kill(zombie.pid, signal.SIGSTOP)
+        suspended_at = time.monotonic()
         try:
-            wait_until(lambda: endpoint(other, "yard") == other.url, what="the stream's adoption")
-            promised = len(producer.persisted)
+            before, promised = len(other.records("yard")), len(producer.persisted)
+            wait_until(lambda: len(other.records("yard")) > before + 5, what="records go on")
+            wait_until(lambda: len(producer.persisted) > promised, what="promises")
+            print(f"left after {time.monotonic() - suspended_at:.1f} s")
+            assert time.monotonic() - suspended_at < 2 * TAKEOVER_SECONDS
         finally:
             os.kill(zombie.pid, signal.SIGCONT)
-        wait_until(lambda: len(producer.persisted) >= promised + 3, what="promises")
+        assert endpoint(other, "yard") == other.url
+        wait_until(lambda: endpoint(zombie, "yard") == other.url, what="the zombie to find out")
         numbers = producer.stop()[promised:]
-    listed = {
-        fragment["FragmentNumber"]
-        for fragment in other.client("kinesis-video-archived-media").list_fragments(
-            StreamName="yard", MaxResults=1000, FragmentSelector=_ALL
-        )["Fragments"]
-    }
-    assert set(numbers) <= listed
+    found = other.client("kinesis-video-archived-media").list_fragments(
+        StreamName="yard", MaxResults=1000, FragmentSelector=_ALL
+    )
+    assert set(numbers) <= {fragment["FragmentNumber"] for fragment in found["Fragments"]}
+    wait_until(lambda: not audit(other.records("yard"), numbers).lost, what="all records")
 
 
 _ALL = {
