@@ -211,6 +211,8 @@ class AnalysisSettings(Section):
     """A detection counts when more than this share of its box lies in one region."""
     session_idle_seconds: PositiveFloat = 10.0
     """A label session ends when its stream brings nothing for this long."""
+    follow_faces: bool = True
+    """Embed a face once while it is followed from frame to frame, unless its picture improves."""
     overload: Literal["rate", "latency"] = "rate"
     """What gives when live video is more than the machine can analyse."""
 

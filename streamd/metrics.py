@@ -128,6 +128,11 @@ class Metrics:
         self.detections = counter(
             "streamd_detections_total", "Faces or objects found.", "stream_processor", "label"
         )
+        self.faces_embedded = counter(
+            "streamd_faces_embedded_total",
+            "Faces a vector was made of; the others were followed from the frame before.",
+            "stream_processor",
+        )
         self.matches = counter(
             "streamd_face_matches_total", "Detected faces with a match.", "stream_processor"
         )

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from processors.faces.analyzer import FaceAnalyzer
+from processors.faces.tracks import FaceTracks
 from processors.picture import Picture
 from processors.results import DetectedFace
 from streamd.metrics import Metrics
@@ -40,6 +41,7 @@ class FaceSearchAnalysis:
         analyzer: FaceAnalyzer,
         search: CollectionSearch,
         region_min_overlap: float,
+        follows_faces: bool,
         metrics: Metrics,
     ) -> None:
         settings = processor.definition.settings
@@ -51,6 +53,8 @@ class FaceSearchAnalysis:
         self._threshold_percent = settings.face_match_threshold_percent
         self._regions = regions_of(processor.definition.regions_of_interest)
         self._min_overlap = region_min_overlap
+        self._follows_faces = follows_faces
+        self._tracks = FaceTracks()
         self._metrics = metrics
         self._prefix: str | None = None
         self._lines: list[tuple[str, dict[str, object]]] = []
@@ -75,8 +79,7 @@ class FaceSearchAnalysis:
 
         """
         del progress
-        faces = self._detect(picture)
-        found = self._match(faces, self._analyzer.embed(picture, faces)) if faces else []
+        found = self._find(picture, self._detect(picture), position)
         self._count(found)
         document = face_search.build(
             stream_arn=self._processor.definition.input_arn, position=position, faces=found
@@ -115,6 +118,32 @@ class FaceSearchAnalysis:
             for face in self._analyzer.detect(picture, region=self._regions.crop)
             if self._regions.contains(face.box, min_overlap=self._min_overlap)
         ]
+
+    def _find(
+        self, picture: Picture, faces: Sequence[DetectedFace], position: FramePosition
+    ) -> list[FoundFace]:
+        """Match the faces, each by a vector of this frame or, where it is followed, before."""
+        if not self._follows_faces:
+            return self._match(faces, self._analyzer.embed(picture, faces)) if faces else []
+        seconds = position.producer_timestamp_ms / 1000 + position.frame_offset_ns / 1e9
+        tracks = self._tracks.follow(faces, seconds)
+        due = [
+            (face, track)
+            for face, track in zip(faces, tracks, strict=True)
+            if track.wants_embedding(face, seconds)
+        ]
+        if due:
+            vectors = self._analyzer.embed(picture, [face for face, _ in due])
+            for (face, track), vector in zip(due, vectors, strict=True):
+                track.learn(vector, face, seconds, self._analyzer.similarity_percent)
+            self._metrics.faces_embedded.labels(self._processor.name).inc(len(due))
+        if not faces:
+            return []
+        held = [track.vector for track in tracks if track.vector is not None]
+        found = self._match(faces, np.stack(held))
+        for track, one in zip(tracks, found, strict=True):
+            track.is_matched = bool(one.matches)
+        return found
 
     def _match(
         self, faces: Sequence[DetectedFace], vectors: NDArray[np.float32]

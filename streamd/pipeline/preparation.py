@@ -157,6 +157,7 @@ async def _face_search(
         analyzer=analyzer,
         search=parts.search,
         region_min_overlap=parts.settings.analysis.region_min_overlap,
+        follows_faces=parts.settings.analysis.follow_faces,
         metrics=parts.metrics,
     )
 
