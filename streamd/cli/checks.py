@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-import enum
 import importlib.metadata
 import shutil
 import socket
@@ -14,58 +12,26 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from datetime import timedelta
 from email.utils import parsedate_to_datetime
-from typing import Any
 
 from packaging.requirements import Requirement
 
+from streamd.cli.checks_cameras import check_cameras
+from streamd.cli.checks_outputs import check_outputs
+from streamd.cli.findings import NETWORK_SECONDS, Check, Finding, broken, good, notable
 from streamd.cli.output import megabytes
 from streamd.config import Settings
 from streamd.errors import StreamdError
 from streamd.logs import masked
 
-__all__ = ["CHECKS", "Finding", "Verdict", "run_check"]
+__all__ = ["CHECKS"]
 
-NETWORK_SECONDS = 5.0
 LOW_SPACE_BYTES = 2 * 1024**3
 MAX_SKEW_SECONDS = 300.0
 """AWS refuses signatures that are further off than five minutes."""
 NOTABLE_SKEW_SECONDS = 10.0
-
-
-class Verdict(enum.Enum):
-    """How good a finding is; the value is its sign."""
-
-    GOOD = "✓"
-    NOTABLE = "!"
-    BROKEN = "✗"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Finding:
-    """One line of the report."""
-
-    verdict: Verdict
-    title: str
-    detail: str
-    next_step: str | None = None
-
-
-Check = Callable[[Settings], Iterator[Finding]]
-
-
-def run_check(check: Check, settings: Settings) -> list[Finding]:
-    """Run a check; a failure nobody foresaw is a finding, too."""
-    findings: list[Finding] = []
-    try:
-        findings.extend(check(settings))
-    except Exception as error:  # noqa: BLE001 - the wall of this command: one check must not hide the others
-        title = check.__name__.removeprefix("check_").replace("_", " ")
-        findings.append(_broken(title, masked(f"{type(error).__name__}: {error}")))
-    return findings
 
 
 def check_python(settings: Settings) -> Iterator[Finding]:
@@ -76,13 +42,13 @@ def check_python(settings: Settings) -> Iterator[Finding]:
         wrong = list(_wrong_packages())
     except importlib.metadata.PackageNotFoundError:
         step = "pip install -e . checks versions, too"
-        yield _notable("packages", f"Python {version}, streamd runs from a source tree", step)
+        yield notable("packages", f"Python {version}, streamd runs from a source tree", step)
         return
     if wrong:
         step = "pip install --upgrade streamd"
-        yield _broken("packages", "; ".join(wrong), step)
+        yield broken("packages", "; ".join(wrong), step)
     else:
-        yield _good("packages", f"Python {version}, every package present")
+        yield good("packages", f"Python {version}, every package present")
 
 
 def check_data_dir(settings: Settings) -> Iterator[Finding]:
@@ -94,18 +60,18 @@ def check_data_dir(settings: Settings) -> Iterator[Finding]:
             pass
     except OSError as error:
         step = f"make it writable, or name another: server.data_dir, --data-dir ({error.strerror})"
-        yield _broken("data directory", f"{path} cannot be written", step)
+        yield broken("data directory", f"{path} cannot be written", step)
         return
     free = shutil.disk_usage(existing).free
     detail = f"{path}, {megabytes(free)} free"
     wanted = settings.kinesis_video.max_archive_bytes
     if free < LOW_SPACE_BYTES:
-        yield _notable("data directory", detail, "make room: video needs it")
+        yield notable("data directory", detail, "make room: video needs it")
     elif free < wanted and settings.kinesis_video.endpoint_url == "embedded":
         step = f"lower kinesis_video.max_archive_bytes ({megabytes(wanted)}) or make room"
-        yield _notable("data directory", detail, step)
+        yield notable("data directory", detail, step)
     else:
-        yield _good("data directory", detail)
+        yield good("data directory", detail)
 
 
 def check_models(settings: Settings) -> Iterator[Finding]:
@@ -121,20 +87,20 @@ def check_models(settings: Settings) -> Iterator[Finding]:
     face_pack = find_pack(settings.models.faces)
     state = pack_state(face_pack, models_dir)
     if state.status is PackStatus.READY:
-        yield _good("face pack", f"{face_pack.name} {face_pack.version}")
+        yield good("face pack", f"{face_pack.name} {face_pack.version}")
     else:
-        yield _broken("face pack", f"{face_pack.name} is {state.status.value}", state.advice)
+        yield broken("face pack", f"{face_pack.name} is {state.status.value}", state.advice)
     name = settings.models.labels
     label_pack = best_label_pack(models_dir) if name == "auto" else find_pack(name)
     state = pack_state(label_pack, models_dir)
     tells = ", ".join(label_pack.labels)
     if state.status is not PackStatus.READY:
-        yield _broken("label pack", f"{label_pack.name} is {state.status.value}", state.advice)
+        yield broken("label pack", f"{label_pack.name} is {state.status.value}", state.advice)
     elif "PET" not in label_pack.labels:
         step = "streamd models list shows packs that tell PET, too"
-        yield _notable("label pack", f"{label_pack.name} tells {tells} only", step)
+        yield notable("label pack", f"{label_pack.name} tells {tells} only", step)
     else:
-        yield _good("label pack", f"{label_pack.name} tells {tells}")
+        yield good("label pack", f"{label_pack.name} tells {tells}")
 
 
 def check_onnx_runtime(settings: Settings) -> Iterator[Finding]:
@@ -146,11 +112,11 @@ def check_onnx_runtime(settings: Settings) -> Iterator[Finding]:
     missing = [name for name in wanted if name not in available]
     detail = f"has {', '.join(available)}; wanted {', '.join(wanted)}"
     if not set(wanted) & set(available):
-        yield _broken("onnx runtime", detail, "set models.providers to what it has")
+        yield broken("onnx runtime", detail, "set models.providers to what it has")
     elif missing:
-        yield _notable("onnx runtime", detail, f"{', '.join(missing)} will not be used")
+        yield notable("onnx runtime", detail, f"{', '.join(missing)} will not be used")
     else:
-        yield _good("onnx runtime", detail)
+        yield good("onnx runtime", detail)
 
 
 def check_store(settings: Settings) -> Iterator[Finding]:
@@ -159,16 +125,16 @@ def check_store(settings: Settings) -> Iterator[Finding]:
     from streamd.store import Store  # noqa: PLC0415
 
     if settings.store.url is None and not (settings.data_dir / "streamd.sqlite").exists():
-        yield _good("store", "SQLite in the data directory, made at the first start")
+        yield good("store", "SQLite in the data directory, made at the first start")
         return
     try:
         with contextlib.closing(Store(settings.store_url, clock=SystemClock())) as store:
             store.ping()
     except StreamdError as error:
-        yield _broken("store", masked(str(error)), "check store.url and that the database runs")
+        yield broken("store", masked(str(error)), "check store.url and that the database runs")
     else:
         kind = settings.store_url.partition(":")[0]
-        yield _good("store", f"{kind} answers")
+        yield good("store", f"{kind} answers")
 
 
 def check_replicas(settings: Settings) -> Iterator[Finding]:
@@ -182,21 +148,21 @@ def check_replicas(settings: Settings) -> Iterator[Finding]:
         with contextlib.closing(Store(settings.store_url, clock=SystemClock())) as store:
             replicas: list[SeenReplica] = store.replicas()
     except StreamdError:
-        yield _notable("replicas", "cannot be told without the store's tables", "streamd serve")
+        yield notable("replicas", "cannot be told without the store's tables", "streamd serve")
         return
     for replica in replicas:
         # Of the url, so that it can be told from the others by more than a number.
         title, streams = "replica", f"home of {replica.streams} video streams"
         detail = f"{masked(replica.url)} ({replica.replica_id}), {streams}"
         if abs(replica.silent_seconds) <= settings.store.home_seconds:
-            yield _good(title, f"{detail}, seen {abs(replica.silent_seconds):.0f} s ago")
+            yield good(title, f"{detail}, seen {abs(replica.silent_seconds):.0f} s ago")
             continue
         detail = f"{detail}, not seen for {timedelta(seconds=round(replica.silent_seconds))}"
         if replica.streams:
             step = "start it with its data directory: what it archived is there alone"
-            yield _notable(title, detail, step)
+            yield notable(title, detail, step)
         else:
-            yield _good(title, f"{detail}; nothing is missed")
+            yield good(title, f"{detail}; nothing is missed")
 
 
 def check_daemon(settings: Settings) -> Iterator[Finding]:
@@ -207,14 +173,14 @@ def check_daemon(settings: Settings) -> Iterator[Finding]:
     url = f"{scheme}://{host}:{server.port}"
     try:
         with urllib.request.urlopen(f"{url}/readyz", timeout=NETWORK_SECONDS) as answer:  # noqa: S310 - http(s) by construction
-            yield _good("daemon", f"serves on {url} ({answer.read(80).decode().strip()})")
+            yield good("daemon", f"serves on {url} ({answer.read(80).decode().strip()})")
             return
     except urllib.error.HTTPError as error:
         detail = error.read(200).decode(errors="replace").strip()
         if error.code == 503:
-            yield _notable("daemon", f"{url} is not ready: {detail}", "wait, or read its log")
+            yield notable("daemon", f"{url} is not ready: {detail}", "wait, or read its log")
         else:
-            yield _broken("daemon", f"{url} is something else", "choose another server.listen")
+            yield broken("daemon", f"{url} is something else", "choose another server.listen")
         return
     except (urllib.error.URLError, OSError):
         pass
@@ -223,46 +189,16 @@ def check_daemon(settings: Settings) -> Iterator[Finding]:
             pass
     except OSError as error:
         step = "free the port, or choose another: server.listen, --listen"
-        yield _broken("daemon", f"port {server.listen} cannot be used: {error.strerror}", step)
+        yield broken("daemon", f"port {server.listen} cannot be used: {error.strerror}", step)
     else:
-        yield _notable("daemon", f"does not run; {server.listen} is free", "streamd serve")
-
-
-def check_outputs(settings: Settings) -> Iterator[Finding]:
-    """Brokers and services results go to answer."""
-    outputs = settings.outputs
-    chosen = {"kinesis": outputs.kinesis, "s3": outputs.s3, "sns": outputs.sns}
-    local = [kind for kind, sink in chosen.items() if sink == "local"]
-    if local:
-        yield _good("outputs", f"{', '.join(local)}: files in {settings.data_dir / 'outputs'}")
-    if "kafka" in chosen.values():
-        yield asyncio.run(_check_kafka(settings))
-    if outputs.sns == "webhook":
-        yield _check_webhook(settings)
-    for kind, sink in chosen.items():
-        if sink == kind:
-            yield _check_service(kind, settings)
-
-
-def check_cameras(settings: Settings) -> Iterator[Finding]:
-    """Cameras of the settings can be reached."""
-    for name, camera in settings.cameras.items():
-        parts = urllib.parse.urlsplit(camera.url.get_secret_value())
-        port = parts.port or 554
-        try:
-            with socket.create_connection((parts.hostname or "", port), NETWORK_SECONDS):
-                yield _good(f"camera {name}", f"{parts.hostname}:{port} answers")
-        except OSError as error:
-            reason = error.strerror or str(error)
-            detail = f"{parts.hostname}:{port} does not answer: {reason}"
-            yield _broken(f"camera {name}", detail, f"check cameras.{name}.url")
+        yield notable("daemon", f"does not run; {server.listen} is free", "streamd serve")
 
 
 def check_video(settings: Settings) -> Iterator[Finding]:
     """The Kinesis Video endpoint, where it is not our own."""
     endpoint = settings.kinesis_video.endpoint_url
     if endpoint == "embedded":
-        yield _good("kinesis video", "embedded")
+        yield good("kinesis video", "embedded")
         return
     from streamd.producer.errors import ProducerError  # noqa: PLC0415
     from streamd.producer.kinesis_video import KinesisVideoControl  # noqa: PLC0415
@@ -272,27 +208,27 @@ def check_video(settings: Settings) -> Iterator[Finding]:
         control.check()
     except ProducerError as error:
         step = "check kinesis_video.endpoint_url and the credentials"
-        yield _broken("kinesis video", masked(str(error)), step)
+        yield broken("kinesis video", masked(str(error)), step)
     else:
-        yield _good("kinesis video", f"{endpoint} answers")
+        yield good("kinesis video", f"{endpoint} answers")
 
 
 def check_clock(settings: Settings) -> Iterator[Finding]:
     """This machine's clock against the Date header of endpoints that check signatures."""
     remote = sorted(_signed_endpoints(settings))
     if not remote:
-        yield _good("clock", "nothing outside this machine depends on it")
+        yield good("clock", "nothing outside this machine depends on it")
     for url in remote:
         skew = _skew_seconds(url)
         if skew is None:
-            yield _notable("clock", f"cannot be compared: {url} tells no time")
+            yield notable("clock", f"cannot be compared: {url} tells no time")
         elif abs(skew) > MAX_SKEW_SECONDS:
             step = "set the clock (NTP): signatures will be refused"
-            yield _broken("clock", f"{skew:+.0f} s against {url}", step)
+            yield broken("clock", f"{skew:+.0f} s against {url}", step)
         elif abs(skew) > NOTABLE_SKEW_SECONDS:
-            yield _notable("clock", f"{skew:+.0f} s against {url}", "set the clock (NTP)")
+            yield notable("clock", f"{skew:+.0f} s against {url}", "set the clock (NTP)")
         else:
-            yield _good("clock", f"agrees with {url}")
+            yield good("clock", f"agrees with {url}")
 
 
 CHECKS: tuple[Check, ...] = (
@@ -335,65 +271,6 @@ def _wrong_packages() -> Iterator[str]:
             yield f"{requirement.name} {version} is not {requirement.specifier}"
 
 
-def _check_webhook(settings: Settings) -> Finding:
-    url = settings.webhook.url
-    parts = urllib.parse.urlsplit(url.get_secret_value() if url else "")
-    port = parts.port or (443 if parts.scheme == "https" else 80)
-    try:
-        # Nothing is posted: a receiver would take it for an event.
-        with socket.create_connection((parts.hostname or "", port), NETWORK_SECONDS):
-            return _good("webhook", f"{parts.hostname}:{port} answers")
-    except OSError as error:
-        reason = error.strerror or str(error)
-        detail = f"{parts.hostname}:{port} does not answer: {reason}"
-        return _broken("webhook", detail, "check webhook.url, and that the receiver runs")
-
-
-async def _check_kafka(settings: Settings) -> Finding:
-    from streamd.sinks.kafka_producer import KafkaConnection  # noqa: PLC0415
-
-    servers = settings.kafka.bootstrap_servers
-    try:
-        connection = KafkaConnection(settings.kafka)
-        try:
-            async with asyncio.timeout(2 * NETWORK_SECONDS):
-                await connection.producer()
-        finally:
-            await connection.aclose()
-    except (StreamdError, TimeoutError) as error:
-        detail = f"{servers}: {masked(str(error)) or 'no answer in time'}"
-        return _broken("kafka", detail, "check [kafka], and that the broker runs")
-    return _good("kafka", f"{servers} answers")
-
-
-_PROBES: dict[str, tuple[str, dict[str, Any]]] = {
-    "kinesis": ("list_streams", {"Limit": 1}),
-    "s3": ("list_buckets", {}),
-    "sns": ("list_topics", {}),
-}
-
-
-def _check_service(kind: str, settings: Settings) -> Finding:
-    from streamd import aws  # noqa: PLC0415
-
-    section: Any = getattr(settings, kind)
-    where = section.endpoint_url or "AWS"
-    operation, arguments = _PROBES[kind]
-    try:
-        client = aws.create_client(kind, section, region=settings.aws.region)  # type: ignore[arg-type]  # kind is one of its literals
-        with aws.aws_errors():
-            getattr(client, operation)(**arguments)
-    except aws.AwsDeniedError as error:
-        if error.code.startswith("AccessDenied") or error.code == "AuthorizationError":
-            # A role that may only write is as it should be.
-            return _good(kind, f"{where} answers (and lets us not list, which is fine)")
-        step = f"check the credentials: {kind}.access_key_id, or AWS_ACCESS_KEY_ID"
-        return _broken(kind, f"{where}: {masked(str(error))}", step)
-    except StreamdError as error:
-        return _broken(kind, f"{where}: {masked(str(error))}", f"check [{kind}] endpoint_url")
-    return _good(kind, f"{where} answers")
-
-
 def _skew_seconds(url: str) -> float | None:
     """Return how far this machine's clock is ahead; ``None`` where nobody says."""
     request = urllib.request.Request(url, method="HEAD")  # noqa: S310 - http(s), the caller looked
@@ -410,19 +287,3 @@ def _skew_seconds(url: str) -> float | None:
         return time.time() - parsedate_to_datetime(date).timestamp()
     except ValueError:
         return None
-
-
-def _good(title: str, detail: str) -> Finding:
-    return Finding(verdict=Verdict.GOOD, title=title, detail=detail)
-
-
-def _notable(title: str, detail: str, next_step: str | None = None) -> Finding:
-    return Finding(verdict=Verdict.NOTABLE, title=title, detail=detail, next_step=next_step)
-
-
-def _broken(title: str, detail: str, next_step: str | None = None) -> Finding:
-    # Messages of libraries have lines of their own; a finding is one.
-    one_line = " ".join(detail.split())
-    return Finding(
-        verdict=Verdict.BROKEN, title=title, detail=one_line, next_step=next_step or None
-    )

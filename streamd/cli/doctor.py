@@ -11,7 +11,7 @@ import typer
 if TYPE_CHECKING:
     from rich.text import Text
 
-    from streamd.cli.checks import Finding
+    from streamd.cli.findings import Finding
 
 __all__ = ["doctor"]
 
@@ -29,7 +29,8 @@ def doctor(
 
     Exits 1 if something is broken. A daemon that does not run is no fault.
     """
-    from streamd.cli.checks import CHECKS, Finding, Verdict, run_check  # noqa: PLC0415
+    from streamd.cli.checks import CHECKS  # noqa: PLC0415
+    from streamd.cli.findings import Finding, Verdict, run_check  # noqa: PLC0415
     from streamd.cli.output import out_console  # noqa: PLC0415
     from streamd.cli.serve import serve_overrides  # noqa: PLC0415
     from streamd.config import load_settings  # noqa: PLC0415
@@ -64,7 +65,7 @@ def doctor(
 def _line(finding: Finding) -> Text:
     from rich.text import Text  # noqa: PLC0415
 
-    from streamd.cli.checks import Verdict  # noqa: PLC0415
+    from streamd.cli.findings import Verdict  # noqa: PLC0415
 
     style = {Verdict.GOOD: "green", Verdict.NOTABLE: "yellow", Verdict.BROKEN: "bold red"}
     text = Text(f"{finding.verdict.value} ", style=style[finding.verdict])

@@ -6,7 +6,10 @@ RTMP is in ``tests/services/test_rtsp.py``: it needs a server.
 from __future__ import annotations
 
 import contextlib
+import os
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -115,6 +118,34 @@ def test_sound_is_kept_where_it_is_wanted(site: Site) -> None:
     wait_until(lambda: len(daemon.records("sound-faces")) >= 5, what="records")
     record = daemon.records("sound-faces")[-1]
     assert record["FaceSearchResponse"][0]["MatchedFaces"]
+
+
+def test_doctor_asks_the_daemon(site: Site) -> None:
+    """A camera the daemon relays is told from its metrics, one nobody answers for is tried."""
+    wait_until(lambda: site.metric("streamd_camera_up", "right") == 1, what="the camera")
+    env = {
+        **os.environ,
+        "STREAMD_SERVER__LISTEN": f"127.0.0.1:{site.daemon.port}",
+        "STREAMD_CAMERAS__RIGHT__URL": "rtsp://127.0.0.1:1/never-opened",
+        "STREAMD_CAMERAS__GONE__URL": f"rtsp://viewer:hush@127.0.0.1:{free_port()}/live",
+    }
+    done = subprocess.run(
+        [sys.executable, "-m", "streamd", "doctor", "--data-dir", str(site.daemon.data_dir)],
+        env=env,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    lines = done.stdout.splitlines()
+    right = next(line for line in lines if "camera right" in line)
+    assert "the daemon relays it" in right
+    assert "off and used" in right
+    gone = next(index for index, line in enumerate(lines) if "camera gone" in line)
+    assert "refused" in lines[gone]
+    assert "check the port" in lines[gone + 1]
+    assert "hush" not in done.stdout
+    assert done.returncode == 1
 
 
 def test_a_playlist_that_stands_still_is_noticed(site: Site) -> None:

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import http.server
-import socket
 import threading
 import time
 from collections.abc import Iterator
 from email.utils import formatdate
 from pathlib import Path
-from typing import Any
 
 import pytest
 from typer.testing import CliRunner
 
 from streamd.cli import app, checks
-from streamd.cli.checks import Finding, Verdict, run_check
-from streamd.config import Settings, load_settings
+from streamd.cli.findings import Verdict, run_check
+from streamd.config import load_settings
 from streamd.store import Store
+from tests.support.checks import only, settings
 from tests.support.clock import ManualClock
 
 
@@ -29,17 +28,6 @@ def _no_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/nonexistent")
     monkeypatch.setenv("AWS_CONFIG_FILE", "/nonexistent")
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-
-
-def settings(tmp_path: Path, **sections: dict[str, Any]) -> Settings:
-    server = {"data_dir": tmp_path / "data", "listen": "127.0.0.1:0", **sections.pop("server", {})}
-    return load_settings(overrides={"server": server, **sections})
-
-
-def only(check: checks.Check, of: Settings) -> Finding:
-    findings = run_check(check, of)
-    assert len(findings) == 1, findings
-    return findings[0]
 
 
 @contextlib.contextmanager
@@ -97,18 +85,6 @@ def test_replicas_of_a_shared_store(tmp_path: Path) -> None:
     assert "home of 1 video streams, not seen for 1:00:0" in gone.detail
     assert "http://here (here), home of 0 video streams, seen 0 s ago" in here.detail
     assert "hush" not in str([gone, here, left])
-
-
-def test_a_failing_check_is_a_finding(tmp_path: Path) -> None:
-    """An exception nobody foresaw is shown, masked, and does not stop the others."""
-
-    def check_something(_settings: Settings) -> Iterator[Finding]:
-        raise RuntimeError("rtsp://u:hush@camera")
-        yield
-
-    finding = only(check_something, settings(tmp_path))
-    assert finding.verdict is Verdict.BROKEN
-    assert finding.detail == "RuntimeError: rtsp://***@camera"
 
 
 def test_data_dir(tmp_path: Path) -> None:
@@ -175,69 +151,6 @@ def test_a_free_port_says_how_to_start(unused_tcp_port: int) -> None:
     found = load_settings(overrides={"server": {"listen": f"127.0.0.1:{unused_tcp_port}"}})
     finding = only(checks.check_daemon, found)
     assert (finding.verdict, finding.next_step) == (Verdict.NOTABLE, "streamd serve")
-
-
-def test_local_outputs_are_good(tmp_path: Path) -> None:
-    """Files need nobody."""
-    finding = only(checks.check_outputs, settings(tmp_path))
-    assert finding.verdict is Verdict.GOOD
-    assert "kinesis, s3, sns" in finding.detail
-
-
-@pytest.mark.parametrize("kind", ["kinesis", "s3", "sns"])
-def test_services_that_are_away(tmp_path: Path, kind: str, unused_tcp_port: int) -> None:
-    """A service that does not answer is broken and names its section."""
-    section = {
-        "endpoint_url": f"http://127.0.0.1:{unused_tcp_port}",
-        "access_key_id": "AKIDEXAMPLE",
-        "secret_access_key": "hush",
-    }
-    found = settings(tmp_path, outputs={kind: kind}, **{kind: section})
-    finding = run_check(checks.check_outputs, found)[-1]
-    assert finding.verdict is Verdict.BROKEN
-    assert f"[{kind}]" in (finding.next_step or "")
-
-
-def test_kafka_that_is_away(tmp_path: Path, unused_tcp_port: int) -> None:
-    """A broker that does not answer is broken."""
-    found = settings(
-        tmp_path,
-        outputs={"kinesis": "kafka"},
-        kafka={"bootstrap_servers": f"127.0.0.1:{unused_tcp_port}"},
-    )
-    finding = run_check(checks.check_outputs, found)[-1]
-    assert (finding.verdict, finding.title) == (Verdict.BROKEN, "kafka")
-
-
-def test_webhook(tmp_path: Path) -> None:
-    """A receiver whose port answers is good; the token in its URL stays unsaid."""
-    with socket.create_server(("127.0.0.1", 0)) as receiver:
-        port = receiver.getsockname()[1]
-        found = settings(
-            tmp_path,
-            outputs={"sns": "webhook"},
-            webhook={
-                "url": f"http://127.0.0.1:{port}/hush",
-                "secret": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
-            },
-        )
-        finding = run_check(checks.check_outputs, found)[-1]
-    assert (finding.verdict, finding.title) == (Verdict.GOOD, "webhook")
-    finding = run_check(checks.check_outputs, found)[-1]
-    assert finding.verdict is Verdict.BROKEN
-    assert "hush" not in finding.detail
-
-
-def test_cameras(tmp_path: Path) -> None:
-    """A camera whose port answers is good; passwords stay unsaid."""
-    with socket.create_server(("127.0.0.1", 0)) as camera:
-        port = camera.getsockname()[1]
-        cameras = {"porch": {"url": f"rtsp://u:hush@127.0.0.1:{port}/1"}}
-        finding = only(checks.check_cameras, settings(tmp_path, cameras=cameras))
-    assert finding.verdict is Verdict.GOOD
-    finding = only(checks.check_cameras, settings(tmp_path, cameras=cameras))
-    assert finding.verdict is Verdict.BROKEN
-    assert "hush" not in finding.detail
 
 
 @pytest.mark.parametrize(

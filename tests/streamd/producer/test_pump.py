@@ -186,6 +186,23 @@ async def test_a_camera_that_breaks_is_opened_again() -> None:
     assert r.stats.fragments == 2
 
 
+async def test_a_camera_that_hangs_up_at_once_is_not_hammered() -> None:
+    """The pause before each try grows while no connection lasts."""
+    pauses: list[float] = []
+    empty = FakeSource([], is_live=True, is_paced=True)
+    r = rig(empty, reopen=lambda: empty, options=ProducerOptions(start_ns=START_NS))
+
+    async def pause(seconds: float) -> None:
+        pauses.append(seconds)
+        if len(pauses) == 5:
+            r.pump.stop()
+
+    r.pump._pause = pause  # type: ignore[method-assign]  # time stands still in this test
+    await r.pump.run()
+    assert pauses == sorted(pauses)
+    assert pauses[-1] >= 4.0
+
+
 async def test_missing_keyframes_are_told_once() -> None:
     """A fragment that had to be cut without a keyframe is worth one note."""
     r = rig(FakeSource(video(30, gop_seconds=60)))
