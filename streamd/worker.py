@@ -30,6 +30,7 @@ from streamd import logs
 from streamd.aws import CredentialChain, fixed_key
 from streamd.clock import SystemClock
 from streamd.config import Settings, dump_settings, parse_dump
+from streamd.errors import ConfigError
 from streamd.ingest.getmedia import KinesisVideoClient, SigningKey
 from streamd.metrics import Metrics
 from streamd.pipeline.collection_search import CollectionSearch
@@ -291,7 +292,12 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     name, pulse = sys.argv[1], int(sys.argv[2])
-    asyncio.run(_run(setup, name, pulse))
+    try:
+        asyncio.run(_run(setup, name, pulse))
+    except ConfigError as error:
+        # The data directory as it is now, for one: one line, and another worker tries later.
+        logger.error("worker cannot run: %s", error)  # noqa: TRY400  # the message says it all
+        sys.exit(1)
 
 
 async def _run(setup: WorkerSetup, name: str, pulse: int) -> None:

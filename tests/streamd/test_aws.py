@@ -152,3 +152,27 @@ def test_an_unreachable_server_is_unavailable() -> None:
     client = aws.create_client("s3", settings, region=REGION, attempts=1)
     with pytest.raises(aws.AwsUnavailableError, match="Could not connect"), aws.aws_errors():
         client.get_object(Bucket="images", Key="alice.jpg")
+
+
+@pytest.mark.parametrize("code", ["InvalidSignatureException", "SignatureDoesNotMatch"])
+def test_a_signature_refused_for_its_time_is_no_denial(code: str) -> None:
+    """A wrong clock is set right some day; a wrong key is not."""
+    late = client_error(code, 403)
+    late.response["Error"]["Message"] = "Signature expired: 1 is now earlier than 2"
+    with pytest.raises(aws.AwsUnavailableError), aws.aws_errors():
+        raise late
+
+
+def test_a_key_called_expired_is_looked_for_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever renews it in the environment, or in a file, is heard without a restart."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIDOLD")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    chain = aws.CredentialChain()
+    old = chain.key()
+    assert old is not None
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIDNEW")
+    assert chain.key() == old
+    new = chain.key(expired=old)
+    assert new is not None
+    assert (old.access_key, new.access_key) == ("AKIDOLD", "AKIDNEW")
+    assert chain.key(expired=old) == new

@@ -67,6 +67,12 @@ class Daemon:
         assert self._process is not None
         return self._process.pid
 
+    @property
+    def exit_code(self) -> int | None:
+        """How the control process ended, ``None`` while it has not."""
+        assert self._process is not None
+        return self._process.poll()
+
     def worker_pids(self) -> list[int]:
         """Return the process ids of the workers (Linux)."""
         children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text()
