@@ -254,6 +254,8 @@ def _listens(port: int) -> bool:
 
 
 def _main() -> int:
+    # Who asks for it by name does not want to hear of an earlier, shorter try.
+    (TARGET / f"mediamtx-{VERSION}").with_suffix(".failed").unlink(missing_ok=True)
     try:
         program = server_program(seconds=PATIENT_SECONDS)
     except RtspUnavailableError as error:
