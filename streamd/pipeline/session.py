@@ -12,7 +12,6 @@ from __future__ import annotations
 import asyncio
 import enum
 import logging
-from collections.abc import Callable
 from typing import Any
 
 from streamd.lifecycle import Event, Status
@@ -22,10 +21,10 @@ from streamd.pipeline.errors import SessionFailedError
 from streamd.pipeline.feed import Seat, SeatEnd, StreamFeed
 from streamd.pipeline.fence import IsHeld, always_held
 from streamd.pipeline.outbox import OutboxError, OutboxTakenError
-from streamd.pipeline.pace import FULL_PACE
 from streamd.pipeline.parts import SessionParts
 from streamd.pipeline.preparation import prepare
-from streamd.pipeline.source import MediaSource, stream_name_of
+from streamd.pipeline.reporting import SessionReporter
+from streamd.pipeline.source import MediaSource
 from streamd.resources import ConnectedHomeSettings
 from streamd.retry import Backoff
 from streamd.store import ClaimedSession
@@ -39,7 +38,6 @@ DELIVER_AT_STOP_SECONDS = 15.0
 """How long a stop waits for the sink; what is left is delivered later."""
 DELIVER_AT_FAILURE_SECONDS = 5.0
 INFORM_SECONDS = 2.0
-NO_MEDIA_NOTICE_SECONDS = 10.0
 SHORTEST_LOOK_SECONDS = 0.05
 STEADY_SECONDS = 30.0
 """A session that ran this long has come out of its shortage."""
@@ -79,21 +77,12 @@ class SessionRunner:
         self._opened = False
         self._seat: Seat | None = None
         self._is_over = False
-        self._delivered: str | None = None
-        self._checkpointed: str | None = None
-        # What DescribeStreamProcessor should say, the gravest first, and what it says.
-        self._shortage: str | None = None
-        self._trouble: str | None = None
-        self._notice: str | None = None
-        self._said: str | None = None
-        self._log = {
-            "stream_processor": claim.processor.name,
-            "session": claim.session.session_id,
-        }
+        self._reporter = SessionReporter(claim, parts)
+        self._log = self._reporter.log
 
     def request_stop(self) -> None:
         """End in order: StopStreamProcessor was called, which made the status STOPPING."""
-        self._processor = self._processor.model_copy(update={"status": Status.STOPPING})
+        self._reporter.status = Status.STOPPING
         self._end(_Outcome.STOPPED)
 
     def drain(self) -> None:
@@ -159,9 +148,9 @@ class SessionRunner:
 
     def _note_shortage(self, error: BaseException) -> None:
         reason = str(error) or type(error).__name__
-        if self._shortage is None:
+        if self._reporter.shortage is None:
             logger.error("session cannot go on now, trying again: %s", reason, extra=self._log)
-        self._shortage = f"Cannot go on at present: {reason}"
+        self._reporter.shortage = f"Cannot go on at present: {reason}"
         self._parts.metrics.session_shortages.labels(type(error).__name__).inc()
         self._delivery_error = None
         if self._outcome is None:
@@ -169,7 +158,7 @@ class SessionRunner:
 
     async def _tell_shortage(self) -> None:
         try:
-            await self._say()
+            await self._reporter.say(self._feed)
         except StoreUnavailableError as error:
             logger.debug("the store cannot be told: %s", error, extra=self._log)
 
@@ -184,7 +173,7 @@ class SessionRunner:
             on_health=self._note_health,
         )
         chain, delivery = prepared.chain, prepared.delivery
-        self._notice = prepared.notice
+        self._reporter.notice = prepared.notice
         pump = asyncio.create_task(delivery.run(), name=f"delivery-{self._processor.name}")
         pump.add_done_callback(self._delivery_ended)
         helper = asyncio.create_task(self._keep_store_informed(), name="informer")
@@ -238,6 +227,10 @@ class SessionRunner:
         return seat.end
 
     @property
+    def _feed(self) -> StreamFeed | None:
+        return self._seat.feed if self._seat is not None else None
+
+    @property
     def _feed_key(self) -> tuple[str, str, str | None]:
         # Who may not read a stream is not shown what another may.
         role = self._parts.role_of(self._processor)
@@ -272,9 +265,8 @@ class SessionRunner:
             raise StaleEpochError(self._session.session_id, self._session.epoch)
         if outcome is _Outcome.DRAINED:
             await delivery.drain(DELIVER_AT_STOP_SECONDS)
-            await self._checkpoint()
-            await self._store(self._parts.store.release_session)
-            logger.info("session handed over", extra=self._log)
+            await self._reporter.checkpoint()
+            await self._reporter.release()
             return
         failure = self._failure if outcome is _Outcome.FAILED else None
         await self._parts.engine.run(chain.finish, failure)
@@ -286,55 +278,25 @@ class SessionRunner:
         await delivery.deliver_past(DELIVER_AT_FAILURE_SECONDS)
         if (failure := failure or delivery.gone) is not None:
             raise SessionFailedError(failure)
-        await self._report(Event.SESSION_ENDED)
+        await self._report_end(Event.SESSION_ENDED)
 
     async def _keep_store_informed(self) -> None:
         """Write down, now and then, how far delivery is and what there is to say."""
         while True:
             await asyncio.sleep(INFORM_SECONDS)
             try:
-                await self._checkpoint()
-                await self._say()
+                await self._reporter.checkpoint()
+                await self._reporter.say(self._feed)
             except StaleEpochError:
                 self.lose()
             except StoreError as error:
                 logger.warning("the store cannot be told: %s", error, extra=self._log)
 
-    async def _checkpoint(self) -> None:
-        if self._delivered != self._checkpointed:
-            delivered = self._delivered
-            await self._store(self._parts.store.checkpoint, delivered)
-            self._checkpointed = delivered
-
-    async def _say(self) -> None:
-        feed = self._seat.feed if self._seat is not None else None
-        if feed is not None and feed.has_brought_media:
-            self._shortage = None
-        message = (
-            self._shortage
-            or self._trouble
-            or self._silence(feed)
-            or _overload(feed)
-            or self._notice
-        )
-        if message != self._said:
-            if message is not None:
-                logger.info("%s", message, extra=self._log)
-            await self._store(self._parts.store.set_status_message, message)
-            self._said = message
-
-    def _silence(self, feed: StreamFeed | None) -> str | None:
-        if feed is None or feed.silent_seconds < NO_MEDIA_NOTICE_SECONDS:
-            return None
-        stream = stream_name_of(self._processor.definition.input_arn)
-        reason = f" ({feed.trouble})" if feed.trouble else ""
-        return f"No media is arriving on stream {stream}; waiting for it{reason}"
-
     def _note_delivered(self, fragment_number: str) -> None:
-        self._delivered = fragment_number
+        self._reporter.delivered = fragment_number
 
     def _note_health(self, trouble: str | None) -> None:
-        self._trouble = trouble
+        self._reporter.trouble = trouble
 
     def _delivery_ended(self, pump: asyncio.Task[None]) -> None:
         if not pump.cancelled() and isinstance(error := pump.exception(), OutboxTakenError):
@@ -349,7 +311,7 @@ class SessionRunner:
         if seat.feed is not None:
             await seat.feed.opened.wait()
         if not self._opened and not self._is_label:
-            await self._report(Event.INPUT_OPENED)
+            await self._reporter.report(Event.INPUT_OPENED)
         self._opened = True
 
     async def _report_failure(self, message: str) -> None:
@@ -357,7 +319,7 @@ class SessionRunner:
         backoff = Backoff(base_seconds=0.5, cap_seconds=5.0)
         while not self._draining and self._outcome is not _Outcome.LOST:
             try:
-                await self._report(Event.SESSION_FAILED, message)
+                await self._report_end(Event.SESSION_FAILED, message)
             except StaleEpochError:
                 return
             except StoreUnavailableError as error:
@@ -366,23 +328,9 @@ class SessionRunner:
             else:
                 return
 
-    async def _report(self, event: Event, message: str | None = None) -> None:
-        before = self._processor.status
-        after = await self._parts.run_blocking(
-            lambda: self._parts.store.report(
-                self._session.session_id, self._session.epoch, event, status_message=message
-            )
-        )
-        self._is_over = event is not Event.INPUT_OPENED
-        if after is not before:
-            self._parts.metrics.status_changes.labels(before, after).inc()
-            logger.info(
-                "%s -> %s", before, after, extra={**self._log, "status_message": message or ""}
-            )
-            self._processor = self._processor.model_copy(update={"status": after})
-
-    async def _store(self, call: Callable[..., Any], *args: object) -> None:
-        await self._parts.run_blocking(call, self._session.session_id, self._session.epoch, *args)
+    async def _report_end(self, event: Event, message: str | None = None) -> None:
+        await self._reporter.report(event, message)
+        self._is_over = True
 
     def _fail(self, message: str) -> None:
         self._failure = self._failure or message
@@ -392,15 +340,6 @@ class SessionRunner:
         # The first cause stands; only a lost lease overrides it.
         self._outcome = self._outcome or outcome
         self._ending.set()
-
-
-def _overload(feed: StreamFeed | None) -> str | None:
-    if feed is None or feed.pace is FULL_PACE:
-        return None
-    if feed.pace.keyframes_only:
-        return "Analysing keyframes only: there is more live video than this machine can analyse"
-    percent = round(100 * feed.pace.share)
-    return f"Analysing {percent} % of the frames: there is more live video than this machine can"
 
 
 def _is_shortage(error: Exception) -> bool:
