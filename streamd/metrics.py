@@ -93,6 +93,16 @@ class Metrics:
             "streamd_status_changes_total", "Lifecycle transitions.", "from_status", "to_status"
         )
         self.sessions = gauge("streamd_sessions", "Sessions running in workers.", "kind")
+        self.sessions_rebalanced = counter(
+            "streamd_sessions_rebalanced_total",
+            "Sessions given up so that a worker with less to do takes them.",
+        )
+        self.analysis_load = gauge(
+            "streamd_analysis_load_threads", "Analysis threads that sessions keep busy, smoothed."
+        )
+        self.analysis_threads = gauge(
+            "streamd_analysis_threads", "Analysis threads that workers have."
+        )
         self.session_failures = counter(
             "streamd_session_failures_total", "Sessions that ended FAILED.", "kind"
         )

@@ -19,7 +19,7 @@ import socket
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -47,7 +47,7 @@ from streamd.producer.kinesis_video import KinesisVideoControl
 from streamd.protocol.sigv4 import ACCOUNT_HEADER
 from streamd.roles import AssumedRoles
 from streamd.sinks.router import build_sinks
-from streamd.store import Store
+from streamd.store import Store, WorkerPlace
 from streamd.store.vectors import CollectionVectors
 
 __all__ = [
@@ -192,14 +192,20 @@ async def run_sessions(
                 clock=clock,
             )
             host: SessionHost = SessionHost(
-                owner=owner,
+                place=WorkerPlace(
+                    owner=owner,
+                    threads=analysis_threads(settings),
+                    max_sessions=settings.analysis.max_sessions_per_worker,
+                ),
                 store=store,
                 run_blocking=parts.run_blocking,
-                open_session=lambda claim: SessionRunner(
-                    claim, parts, is_held=lambda: host.holds(claim.session)
+                open_session=lambda claim, on_busy: SessionRunner(
+                    claim,
+                    replace(parts, on_busy=on_busy),
+                    is_held=lambda: host.holds(claim.session),
                 ),
                 lease_seconds=settings.store.lease_seconds,
-                max_sessions=settings.analysis.max_sessions_per_worker,
+                metrics=metrics,
             )
             on_wake(host.wake)
             leases = _StoredLeases(store, run_store, setup=setup, owner=owner)

@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import enum
 import logging
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -75,10 +76,19 @@ class SeatEnd(enum.Enum):
 class Seat:
     """A session's place at a feed; the session waits for :attr:`ended`."""
 
-    def __init__(self, chain: SeatedChain, *, processor_name: str, delivery: RoomKeeper) -> None:
+    def __init__(
+        self,
+        chain: SeatedChain,
+        *,
+        processor_name: str,
+        delivery: RoomKeeper,
+        on_busy: Callable[[float], None] | None = None,
+    ) -> None:
         self.chain = chain
         self.processor_name = processor_name
         self.delivery = delivery
+        self.on_busy = on_busy
+        """Told this seat's part of the seconds an analysis thread was busy."""
         self.feed: StreamFeed | None = None
         self.ended = asyncio.Event()
         self.end: SeatEnd | None = None
@@ -318,7 +328,11 @@ class StreamFeed:
 
     async def _show(self, work: Callable[..., None], *args: object) -> None:
         """Run a job that shows outputs to the seats, and look what it made of them."""
-        await self._parts.engine.run(work, tuple(self.seats), *args)
+        seats = tuple(self.seats)
+        busy_seconds = await self._parts.engine.run(_timed, work, seats, *args)
+        for seat in seats:
+            if seat.on_busy is not None:
+                seat.on_busy(busy_seconds / len(seats))
         counts = self._reader.take_counts()
         for seat in list(self.seats):
             name = seat.processor_name
@@ -364,3 +378,10 @@ class StreamFeed:
     def _count_damage(self, reason: str) -> None:
         for seat in tuple(self.seats):
             self._parts.metrics.fragments_damaged.labels(seat.processor_name, reason).inc()
+
+
+def _timed(work: Callable[..., None], *args: object) -> float:
+    """Return the seconds a job took, without its wait for a thread."""
+    started = time.perf_counter()
+    work(*args)
+    return time.perf_counter() - started

@@ -20,6 +20,10 @@ from streamd.store import Store
 __all__ = ["SessionParts"]
 
 
+def _ignore(busy_seconds: float) -> None:
+    del busy_seconds
+
+
 @dataclass(frozen=True, kw_only=True)
 class SessionParts:
     """Handed to every session; made once by the worker."""
@@ -37,6 +41,9 @@ class SessionParts:
     search: CollectionSearch
     metrics: Metrics
     clock: Clock
+    on_busy: Callable[[float], None] = _ignore
+    """Called on the event loop with the seconds a session kept an analysis thread busy; each
+    session has its own."""
 
     def role_of(self, processor: StreamProcessor) -> str | None:
         """Return the role to act by for a stream processor, ``None`` for the daemon's own."""

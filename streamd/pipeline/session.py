@@ -204,7 +204,12 @@ class SessionRunner:
         self, chain: MediaChain, delivery: Delivery, ending: asyncio.Task[bool]
     ) -> SeatEnd | None:
         """Be shown the stream until the seat or the session ends."""
-        seat = self._seat = Seat(chain, processor_name=self._processor.name, delivery=delivery)
+        seat = self._seat = Seat(
+            chain,
+            processor_name=self._processor.name,
+            delivery=delivery,
+            on_busy=self._parts.on_busy,
+        )
         self._parts.feeds.open(self._feed_key, self._source(chain), seat)
         ended = asyncio.create_task(seat.ended.wait(), name="seat")
         watchers = [asyncio.create_task(self._report_opened(seat), name="opened")]

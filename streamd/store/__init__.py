@@ -29,6 +29,7 @@ from streamd.store.stream_processors import StreamProcessorStore
 from streamd.store.tags import TagStore
 from streamd.store.users import UserPage, UserStore
 from streamd.store.video_streams import VideoStreamStore
+from streamd.store.workers import LiveWorker, SpreadSession, WorkerPlace, WorkerStore
 
 __all__ = [
     "ClaimedSession",
@@ -36,11 +37,13 @@ __all__ = [
     "DeletedFaces",
     "FacePage",
     "LimitError",
+    "LiveWorker",
     "NameInUseError",
     "NotFoundError",
     "RequestToken",
     "SchemaError",
     "SeenReplica",
+    "SpreadSession",
     "StaleEpochError",
     "Store",
     "StoreError",
@@ -50,6 +53,7 @@ __all__ = [
     "UserPage",
     "VectorError",
     "VersionMismatchError",
+    "WorkerPlace",
 ]
 
 
@@ -63,6 +67,7 @@ class Store(
     TagStore,
     ReplicaStore,
     CameraStore,
+    WorkerStore,
 ):
     """Everything the daemon remembers.
 

@@ -38,6 +38,7 @@ __all__ = [
     "user_faces",
     "users",
     "video_streams",
+    "workers",
 ]
 
 metadata = MetaData(
@@ -89,6 +90,12 @@ sessions = Table(
     # By the database's clock. 0: free to claim.
     Column("lease_until", Double, nullable=False),
     Column("last_fragment_number", String(128)),
+    # The video stream of the stream processor: sessions of one stream belong together.
+    Column("input_arn", _name(2048), nullable=False, server_default=text("''")),
+    # Analysis threads it keeps busy, as measured by whoever held it; null: not yet.
+    Column("load", Double),
+    # Whom its holder gives it up for; null once it is claimed.
+    Column("successor", String(255)),
     UniqueConstraint("account_id", "processor_name"),
     ForeignKeyConstraint(
         ["account_id", "processor_name"],
@@ -268,5 +275,16 @@ camera_leases = Table(
     # The worker, as it claims sessions.
     Column("owner", String(255)),
     # By the database's clock. In the past: since when it is free.
+    Column("lease_until", Double, nullable=False),
+)
+
+# Worker processes that live, of all replicas.
+workers = Table(
+    "workers",
+    metadata,
+    Column("owner", String(255), primary_key=True),
+    Column("threads", Integer, nullable=False),
+    Column("max_sessions", Integer, nullable=False),
+    # By the database's clock; as long as its sessions' leases.
     Column("lease_until", Double, nullable=False),
 )

@@ -8,8 +8,9 @@ with the database's clock alone. Locks are taken in one order: stream processor,
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import sqlalchemy as sa
@@ -21,15 +22,18 @@ from streamd.store import schema
 from streamd.store.database import Repository
 from streamd.store.errors import LimitError, StaleEpochError
 from streamd.store.stream_processors import apply_event, load_processor, processor_from_row
+from streamd.store.workers import WorkerPlace, lease_ended, write_beat
 
 __all__ = ["ClaimedSession", "SessionStore"]
 
 _sessions = schema.sessions
 _processors = schema.stream_processors
 
-LEASES_OF_ANOTHER_TIME = 10
-"""A lease this many times as long as leases are was made by a clock that was ahead."""
-
+_NOTE_LOAD = (
+    sa.update(_sessions)
+    .where(_sessions.c.session_id == sa.bindparam("sid"))
+    .values(load=sa.bindparam("measured"))
+)
 _REPORTS = frozenset({Event.INPUT_OPENED, Event.SESSION_ENDED, Event.SESSION_FAILED})
 
 
@@ -78,7 +82,7 @@ class SessionStore(Repository):
                 start=start,
                 created_at=self._clock.now(),
             )
-            connection.execute(sa.insert(_sessions).values(_new_row(session, kind)))
+            connection.execute(sa.insert(_sessions).values(_new_row(session, processor)))
         return session
 
     def session(self, account_id: str, name: str) -> Session | None:
@@ -91,18 +95,28 @@ class SessionStore(Repository):
             return None if row is None else _session_from_row(row)
 
     def claim_sessions(
-        self, owner: str, *, limit: int, lease_seconds: float
+        self,
+        owner: str,
+        *,
+        limit: int,
+        lease_seconds: float,
+        among: Collection[str] | None = None,
     ) -> list[ClaimedSession]:
         """Take up to ``limit`` sessions that nobody holds, oldest first.
 
-        Free are those never claimed, released, or whose lease has ended. One that ends later
-        than any lease can was given before the clock was set back: it would hold for hours.
+        Args:
+            owner: Who claims.
+            limit: Most sessions to take.
+            lease_seconds: From now on.
+            among: Ids of those wanted; ``None``: any.
+
+        Returns:
+            Those taken, of those never claimed, released, or whose lease has ended.
+
         """
-        now = self._database.now()
-        free = sa.or_(
-            _sessions.c.lease_until <= now,
-            _sessions.c.lease_until > now + LEASES_OF_ANOTHER_TIME * lease_seconds,
-        )
+        free = lease_ended(_sessions.c.lease_until, self._database, lease_seconds)
+        if among is not None:
+            free = sa.and_(_sessions.c.session_id.in_(list(among)), free)
         if limit <= 0 or not self._any(free):  # polled: a read blocks no writer
             return []
         choose = (
@@ -118,6 +132,7 @@ class SessionStore(Repository):
                 owner=owner,
                 epoch=_sessions.c.epoch + 1,
                 lease_until=self._database.now() + lease_seconds,
+                successor=None,
             )
             .returning(_sessions)
         )
@@ -134,20 +149,28 @@ class SessionStore(Repository):
         ]
 
     def renew_sessions(
-        self, owner: str, epochs: Mapping[str, int], *, lease_seconds: float
+        self,
+        owner: str,
+        epochs: Mapping[str, int],
+        *,
+        lease_seconds: float,
+        place: WorkerPlace | None = None,
+        loads: Mapping[str, float] = MappingProxyType({}),
     ) -> dict[str, Session]:
-        """Prolong the leases of held sessions.
+        """Prolong the leases of held sessions, and the life of their worker.
 
         Args:
             owner: Who claimed them.
             epochs: ``{session id: epoch}``.
             lease_seconds: From now on.
+            place: What the worker offers; ``None`` from one that takes no more.
+            loads: ``{session id: threads it keeps busy}``, where that has changed.
 
         Returns:
             Those still held, with ``stop_requested`` as it is now; the others are lost.
 
         """
-        if not epochs:
+        if not epochs and place is None:
             return {}
         renew = (
             sa.update(_sessions)
@@ -159,8 +182,13 @@ class SessionStore(Repository):
             .returning(_sessions)
         )
         with self._database.write(durable=False) as connection:
-            sessions = [_session_from_row(row) for row in connection.execute(renew)]
-        return {session.session_id: session for session in sessions}
+            rows = connection.execute(renew) if epochs else ()
+            held = {row.session_id: _session_from_row(row) for row in rows}
+            if noted := [(sid, load) for sid, load in loads.items() if sid in held]:
+                connection.execute(_NOTE_LOAD, [{"sid": s, "measured": load} for s, load in noted])
+            if place is not None:
+                write_beat(connection, self._database, place, lease_seconds)
+        return held
 
     def check_held(self, session_id: str, epoch: int) -> None:
         """Make sure a session is still held.
@@ -199,7 +227,9 @@ class SessionStore(Repository):
             .values(owner=None, lease_until=0.0)
         )
         with self._database.write(durable=False) as connection:
-            return connection.execute(release).rowcount
+            freed = connection.execute(release).rowcount
+            connection.execute(sa.delete(schema.workers).where(schema.workers.c.owner == owner))
+        return freed
 
     def checkpoint(self, session_id: str, epoch: int, last_fragment_number: str) -> None:
         """Note that all results up to this fragment have reached the sink.
@@ -308,12 +338,13 @@ def _owner_key(session: Session) -> tuple[str, str]:
     return session.account_id, session.processor_name
 
 
-def _new_row(session: Session, kind: str) -> dict[str, object]:
+def _new_row(session: Session, processor: StreamProcessor) -> dict[str, object]:
     return {
         "session_id": session.session_id,
         "account_id": session.account_id,
         "processor_name": session.processor_name,
-        "kind": kind,
+        "kind": processor.definition.settings.kind,
+        "input_arn": processor.definition.input_arn,
         "start": session.start.model_dump_json(),
         "created_at": session.created_at.timestamp(),
         "stop_requested": False,

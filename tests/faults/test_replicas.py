@@ -10,6 +10,7 @@ import contextlib
 import os
 import signal
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,8 @@ from botocore.exceptions import ClientError
 
 from tests.faults.conftest import StartCamera, StartDaemon
 from tests.support.daemon import Daemon, wait_until
-from tests.support.ledger import audit, positions
+from tests.support.ledger import Ledger, audit, positions
+from tests.support.live_camera import quiet_video
 from tests.support.postgresql import ServerMissingError, running_server
 from tests.support.story import create_face_search, create_stream, status_of, wait_for_status
 from tests.support.tcp_proxy import tcp_proxy
@@ -30,6 +32,8 @@ pytestmark = pytest.mark.service
 TAKEOVER_SECONDS = 15.0
 ANSWER_SECONDS = 40.0
 """An API call whose store is out of reach: a ping, a connection, and a machine that is busy."""
+CROWD = 12
+FRAMES_OF_A_FRAGMENT = 2
 
 
 @pytest.fixture
@@ -53,17 +57,32 @@ class Replicas:
         self.video = start("video", STREAMD_SERVER__WORKERS=1)
         env = {
             "STREAMD_SERVER__WORKERS": 1,
+            "STREAMD_LIMITS__FACE_SEARCH_SESSIONS": CROWD,
             "STREAMD_KINESIS_VIDEO__ENDPOINT_URL": self.video.url,
             # The video is not signed for; nobody is asked for a key.
             "AWS_EC2_METADATA_DISABLED": "true",
         }
         urls = by_way_of or {}
-        self.each = {
-            name: start(name, STREAMD_STORE__URL=urls.get(name, store_url), **env)
-            for name in ("one", "two")
-        }
+
+        def open_replica(name: str) -> Daemon:
+            return start(name, STREAMD_STORE__URL=urls.get(name, store_url), **env)
+
+        self._open = open_replica
+        self.each = {name: open_replica(name) for name in ("one", "two")}
         url = sa.make_url(store_url).set(drivername="postgresql+psycopg")
         self._engine = sa.create_engine(url, poolclass=sa.NullPool)
+
+    def join(self, name: str) -> None:
+        """Start one more replica."""
+        self.each[name] = self._open(name)
+
+    def owners(self, names: list[str]) -> dict[str, str | None]:
+        """Return the workers that hold sessions."""
+        return {name: self.owner(name) for name in names}
+
+    def shares(self, names: list[str]) -> Counter[str]:
+        """Return how many sessions each worker holds, ``nobody`` included."""
+        return Counter(owner or "nobody" for owner in self.owners(names).values())
 
     def search(self, name: str) -> str:
         """Start a face search by way of the first replica; returns the stream's ARN."""
@@ -251,3 +270,77 @@ def test_replica_cut_off_from_the_store_is_replaced_and_comes_back(
         wait_for_status(alone, "gate", "STOPPED")
         for daemon in replicas.each.values():
             daemon.stop()
+
+
+@pytest.mark.slow
+def test_work_is_spread_when_a_replica_joins_and_when_one_leaves(
+    replicas: Replicas, start_camera: StartCamera
+) -> None:
+    """Twelve processors on two replicas: a third gets four of them, and gives them back."""
+    names = [f"cam-{index}" for index in range(CROWD)]
+    arns = {name: create_stream(replicas.video, name) for name in names}
+    one = replicas.each["one"]
+    create_face_search(one, names[0], stream_arn=arns[names[0]])
+    for name in names[1:]:
+        _create_like(one, names[0], name, arns[name])
+    for name in names:
+        one.client("rekognition").start_stream_processor(Name=name)
+    wait_until(lambda: sorted(replicas.shares(names).values()) == [6, 6], what="even shares")
+    video = quiet_video(fps=FRAMES_OF_A_FRAGMENT, fragment_seconds=1)
+    cameras = {name: start_camera(replicas.video.port, name, video=video) for name in names}
+    wait_until(lambda: all(len(replicas.records(name)) >= 4 for name in names), what="records")
+    before = replicas.owners(names)
+
+    replicas.join("three")
+    # What is even is the load: it is measured, and the machine may be busy.
+    wait_until(lambda: _are_about(4, replicas.shares(names), of=3), what="three shares")
+    joined = replicas.owners(names)
+    moved = {name for name in names if joined[name] != before[name]}
+    assert {replicas.holder(name) for name in moved} == {replicas.each["three"]}
+    assert len(moved) <= CROWD // 3 + 1
+    seen = {name: len(replicas.records(name)) for name in names}
+    wait_until(
+        lambda: all(len(replicas.records(name)) > seen[name] + 2 for name in names),
+        what="records after the move",
+    )
+
+    assert replicas.each["two"].terminate() == 0
+    wait_until(lambda: _are_about(6, replicas.shares(names), of=2), what="shares of the others")
+    left = replicas.owners(names)
+    stayed = [name for name in names if left[name] == joined[name]]
+    assert len(stayed) >= CROWD - CROWD // 3 - 1
+    for name, camera in cameras.items():
+        moves = (joined[name] != before[name]) + (left[name] != joined[name])
+        repeated = _wait_for_all(replicas, name, camera.stop()).repeated
+        # The outbox stays behind: the fragment that was in hand at a move is analysed again.
+        assert repeated <= moves * FRAMES_OF_A_FRAGMENT, name
+    assert {status_of(one, name) for name in names} == {"RUNNING"}
+    print(f"moved at the join: {len(moved)}, at the end of a replica: {CROWD - len(stayed)}")
+
+
+def _are_about(share: int, shares: Counter[str], *, of: int) -> bool:
+    """Return whether so many workers have this share, give or take one."""
+    return len(shares) == of and all(abs(count - share) <= 1 for count in shares.values())
+
+
+def _create_like(daemon: Daemon, like: str, name: str, stream_arn: str) -> None:
+    """Make one more processor that searches the collection of another."""
+    rekognition = daemon.client("rekognition")
+    model = rekognition.describe_stream_processor(Name=like)
+    rekognition.create_stream_processor(
+        Name=name,
+        Input={"KinesisVideoStream": {"Arn": stream_arn}},
+        Output={
+            "KinesisDataStream": {"Arn": f"arn:aws:kinesis:us-east-1:000000000000:stream/{name}"}
+        },
+        Settings=model["Settings"],
+        RoleArn=model["RoleArn"],
+    )
+
+
+def _wait_for_all(replicas: Replicas, name: str, promised: list[str]) -> Ledger:
+    def books() -> Ledger:
+        return audit(replicas.records(name), promised, per_fragment=FRAMES_OF_A_FRAGMENT)
+
+    wait_until(lambda: not books().lost and not books().thin, what=f"all records of {name}")
+    return books()

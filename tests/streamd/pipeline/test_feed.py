@@ -139,3 +139,24 @@ async def test_recorded_video_keeps_its_rate(parts: FeedParts) -> None:
     assert feed.pace.share == 1
     await feed.leave(seat)
     await running
+
+
+async def test_load_of_a_feed_is_shared_by_its_seats(parts: FeedParts) -> None:
+    """What keeps a thread busy is counted once, in equal parts."""
+    source, chains = FedSource(fragments_of(1)), (NotingChain(), NotingChain())
+    busy: tuple[list[float], list[float]] = ([], [])
+    one, two = (
+        Seat(chain, processor_name="door", delivery=Room(), on_busy=each.append)
+        for chain, each in zip(chains, busy, strict=True)
+    )
+    feed = StreamFeed(source.source, one, parts)
+    feed.seats.append(two)
+    two.feed = feed
+    running = _run(feed)
+    for chain in chains:
+        await chain.until(fragments=1)
+    for seat in (one, two):
+        await feed.leave(seat)
+    await running
+    assert sum(busy[0]) > 0
+    assert busy[0] == busy[1]

@@ -9,10 +9,12 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
+from streamd.resources import StartRequest
 from streamd.store import Store
 from streamd.store.database import newest_version
 from streamd.store.schema import metadata
 from tests.support.clock import ManualClock
+from tests.support.store import ACCOUNT, FACE_SEARCH, create_processor
 
 
 def engine_of(url: str) -> sa.Engine:
@@ -39,16 +41,20 @@ def test_the_newest_version_is_the_head_of_the_migrations() -> None:
 
 
 def test_a_store_of_the_first_version_is_kept(url: str) -> None:
-    """A collection made before there were users has none, and may have some."""
+    """A collection made before there were users may have some; a session knows its stream."""
     store = Store(url, clock=ManualClock())
     store.migrate()
+    create_processor(store, "door")
+    store.start_session(ACCOUNT, "door", StartRequest(), limit=1)
     engine = engine_of(url)
     with engine.begin() as connection:
         connection.exec_driver_sql("ALTER TABLE video_streams DROP COLUMN home")
-        later = ("camera_leases", "replicas", "request_tokens", "user_faces", "users")
+        later = ("camera_leases", "replicas", "request_tokens", "user_faces", "users", "workers")
         for table in later:
             connection.exec_driver_sql(f"DROP TABLE {table}")
         connection.exec_driver_sql("ALTER TABLE collections DROP COLUMN user_count")
+        for column in ("input_arn", "load", "successor"):
+            connection.exec_driver_sql(f"ALTER TABLE sessions DROP COLUMN {column}")
         connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0001'")
         connection.exec_driver_sql(
             "INSERT INTO collections (account_id, collection_id, incarnation, arn, "
@@ -58,6 +64,8 @@ def test_a_store_of_the_first_version_is_kept(url: str) -> None:
     engine.dispose()
     store.migrate()
     assert store.collection("111122223333", "people").user_count == 0
+    (session,) = store.spread_sessions(lease_seconds=5.0)
+    assert session.input_arn == FACE_SEARCH.input_arn
     store.create_user("111122223333", "people", "ann")
     assert store.collection("111122223333", "people").user_count == 1
     store.close()
