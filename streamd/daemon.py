@@ -47,11 +47,10 @@ from streamd.store import Store
 from streamd.store.vectors import CollectionVectors
 from streamd.supervisor import WorkerSupervisor
 from streamd.watch import watching
-from streamd.worker import (
+from streamd.worker_setup import (
     SWITCH_INTERVAL_SECONDS,
     WorkerSetup,
     analysis_threads,
-    run_sessions,
     worker_count,
 )
 
@@ -336,6 +335,9 @@ class Daemon:
 
     @asynccontextmanager
     async def _working_inline(self, setup: WorkerSetup) -> AsyncIterator[None]:
+        # Decoders and sinks: nothing of a control process that has workers.
+        from streamd.worker import run_sessions  # noqa: PLC0415
+
         stop = asyncio.Event()
         task = asyncio.create_task(
             run_sessions(setup, self._metrics, stop, self._wake_inline.append), name="sessions"

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import contextlib
-import json
 import logging
 import os
 import secrets
@@ -19,7 +18,7 @@ import socket
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -29,12 +28,11 @@ from prometheus_client import CollectorRegistry
 from streamd import logs
 from streamd.aws import CredentialChain, fixed_key
 from streamd.clock import SystemClock
-from streamd.config import Settings, dump_settings, parse_dump
 from streamd.errors import ConfigError
 from streamd.ingest.getmedia import KinesisVideoClient, SigningKey
 from streamd.metrics import Metrics
 from streamd.pipeline.collection_search import CollectionSearch
-from streamd.pipeline.engine import AnalysisEngine, usable_cores
+from streamd.pipeline.engine import AnalysisEngine
 from streamd.pipeline.feed import FeedParts
 from streamd.pipeline.feeds import Feeds
 from streamd.pipeline.host import SessionHost
@@ -49,20 +47,15 @@ from streamd.roles import AssumedRoles
 from streamd.sinks.router import build_sinks
 from streamd.store import Store, WorkerPlace
 from streamd.store.vectors import CollectionVectors
+from streamd.worker_setup import SWITCH_INTERVAL_SECONDS, WorkerSetup, analysis_threads
 
 __all__ = [
-    "SWITCH_INTERVAL_SECONDS",
-    "WorkerSetup",
-    "analysis_threads",
     "main",
     "run_sessions",
-    "worker_count",
 ]
 
 logger = logging.getLogger(__name__)
 
-SWITCH_INTERVAL_SECONDS = 0.0005
-"""A busy Python thread starves decoders of the same process at the default of 5 ms."""
 PULSE_SECONDS = 1.0
 LOOK_AGAIN_SECONDS = 5.0
 """After so much silence of a stream a worker asks whether its home is still where it was."""
@@ -72,59 +65,6 @@ CREDENTIALS_THREADS = 4
 """Their search may wait for the network: the store's threads, and so the leases, must not."""
 
 RunBlocking = Callable[..., Awaitable[Any]]
-
-
-@dataclass(frozen=True, kw_only=True)
-class WorkerSetup:
-    """What the control process tells a worker."""
-
-    settings: Settings
-    endpoint_url: str
-    """Where the embedded Kinesis Video listens."""
-    access_key_id: str | None = None
-    """A key of this run of the daemon alone, where requests must be signed."""
-    secret_access_key: str | None = None
-    delivers_leftovers: bool = True
-    """One worker of a daemon delivers what ended sessions left behind."""
-    cameras: tuple[str, ...] = ()
-    """Names of the cameras this worker relays when their lease is its own."""
-    replica_id: str = ""
-    """Of the control process."""
-
-    def dump(self) -> str:
-        """Return the setup as one line; it holds secrets."""
-        return json.dumps(
-            {
-                "settings": dump_settings(self.settings),
-                "endpoint_url": self.endpoint_url,
-                "access_key_id": self.access_key_id,
-                "secret_access_key": self.secret_access_key,
-                "delivers_leftovers": self.delivers_leftovers,
-                "cameras": self.cameras,
-                "replica_id": self.replica_id,
-            }
-        )
-
-    @classmethod
-    def parse(cls, line: str) -> WorkerSetup:
-        """Read what :meth:`dump` wrote."""
-        values = json.loads(line)
-        values["settings"] = parse_dump(values["settings"])
-        values["cameras"] = tuple(values["cameras"])
-        return cls(**values)
-
-
-def worker_count(settings: Settings) -> int:
-    """Return how many worker processes to run; 0 means none but the control process."""
-    if settings.server.workers is not None:
-        return settings.server.workers
-    return max(1, usable_cores() // 2)
-
-
-def analysis_threads(settings: Settings) -> int:
-    """Return a worker's share of the cores."""
-    share = max(1, usable_cores() // max(1, worker_count(settings)))
-    return settings.analysis.threads or share
 
 
 async def run_sessions(

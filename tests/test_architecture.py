@@ -24,7 +24,7 @@ DOORS = {
     "sqlalchemy": ("streamd/store", "streamd/gateway"),
 }
 
-LATE = {"onnxruntime", "alembic", "aiokafka"}
+LATE = {"onnxruntime", "alembic", "aiokafka", "av"}
 
 
 def _tree(path: Path) -> ast.Module:
