@@ -101,12 +101,16 @@ class InFlight:
             self._settle(place)
             self._collect()
 
-    def clear(self) -> None:
-        """Note that the decoder is empty; a fragment that did not end will not complete."""
+    def settle(self) -> None:
+        """Note that the decoder is empty; more packets may come of a fragment that did not end."""
         for place in self._places.values():
             self._settle(place)
         self._places.clear()
         self._collect()
+
+    def clear(self) -> None:
+        """Note that the decoder is empty; a fragment that did not end will not complete."""
+        self.settle()
         self._open.clear()
 
     def completed(self) -> list[FragmentInfo]:

@@ -13,7 +13,7 @@ from typing import Final
 
 from streamd.kvs.fragments import NS_PER_MS, FragmentInfo
 
-__all__ = ["Judgement", "Moment", "Timeline"]
+__all__ = ["Judgement", "Moment", "Timeline", "start_ns"]
 
 SMOOTH_NS: Final = 2_000_000_000
 """Frames this close follow each other whatever the server's clock says."""
@@ -61,13 +61,13 @@ class Timeline:
 
     def place(self, fragment: FragmentInfo, offset_ns: int) -> Moment:
         """Return the media time of a frame and how its timestamp was judged."""
-        source_ns = _base_ns(fragment) + offset_ns
+        source_ns = start_ns(fragment) + offset_ns
         judgement = Judgement.CONTINUES
         previous = self._fragment
         if previous is None:
             self._shift_ns = -source_ns
             self._last_ns = source_ns
-        elif fragment.number != previous.number or _base_ns(fragment) != _base_ns(previous):
+        elif fragment.number != previous.number or start_ns(fragment) != start_ns(previous):
             judgement = self._judge(previous, fragment, source_ns)
             if judgement in (Judgement.JUMPED_FORWARD, Judgement.JUMPED_BACK):
                 self._shift_ns += self._last_ns + self._step_ns - source_ns
@@ -88,11 +88,11 @@ class Timeline:
         if delta <= SMOOTH_NS:
             return Judgement.CONTINUES
         by_server = (fragment.server_timestamp_ms - previous.server_timestamp_ms) * NS_PER_MS
-        by_producer = _base_ns(fragment) - _base_ns(previous)
+        by_producer = start_ns(fragment) - start_ns(previous)
         agree = abs(by_producer - by_server) <= CLOCK_TOLERANCE_NS
         return Judgement.GAP if agree else Judgement.JUMPED_FORWARD
 
 
-def _base_ns(fragment: FragmentInfo) -> int:
-    """The fragment's start: by the producer, or by the server where the producer gave none."""
+def start_ns(fragment: FragmentInfo) -> int:
+    """Return a fragment's start: by the producer, or by the server where the producer gave none."""
     return (fragment.producer_timestamp_ms or fragment.server_timestamp_ms) * NS_PER_MS
