@@ -78,10 +78,20 @@ class _Run:
     """Of the gate, before the end wakes it."""
 
 
-def measure(clip: Clip, video: Video, detect: Detect) -> GateRow:
-    """Decode a clip both ways and compare."""
+def measure(
+    clip: Clip, video: Video, detect: Detect, *, known: dict[int, bool] | None = None
+) -> GateRow:
+    """Decode a clip both ways and compare.
+
+    Args:
+        clip: How it was made.
+        video: Its packets.
+        detect: Tells how many are found in a frame.
+        known: Media time in milliseconds of frames shown to the detector before, and whether it
+            found something; added to.
+    """
     events = FragmentReader().feed(get_media_body(video))
-    known: dict[int, bool] = {}
+    known = {} if known is None else known
     motion = Motion(Scene(np.ones((30, 40), np.bool_)))
     moving: set[int] = set()
 
@@ -184,18 +194,25 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.bench.gate", description=__doc__)
     parser.add_argument("clip", nargs="*", help=", ".join(clip.name for clip in CLIPS))
     parser.add_argument("--folder", type=Path, help="where made clips are kept (default: nowhere)")
+    parser.add_argument("--motion", action="store_true", help="compare motion alone: no detector")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     parser.add_argument("--output", type=Path, help="also write the JSON to this file")
     args = parser.parse_args(arguments)
     if unknown := set(args.clip) - {clip.name for clip in CLIPS}:
         parser.error(f"no clip {', '.join(sorted(unknown))}")
     shared = Path(os.environ.get("STREAMD_SHARED", "../shared")).resolve()
-    detect, rows, notes = _detector(shared), [], Console(stderr=True)
+    detect = (lambda _: 0) if args.motion else _detector(shared)
+    rows, notes = [], Console(stderr=True)
     with tempfile.TemporaryDirectory() as scratch:
         for clip in CLIPS:
             if not args.clip or clip.name in args.clip:
                 notes.print(f"{clip.name}: {clip.what}")
-                rows.append(measure(clip, make(clip, shared, args.folder or Path(scratch)), detect))
+                folder = args.folder or Path(scratch)
+                found = folder / f"{clip.name}.found.json"
+                known = {} if args.motion else _read_known(found)
+                rows.append(measure(clip, make(clip, shared, folder), detect, known=known))
+                if not args.motion:
+                    found.write_text(json.dumps(known))
                 notes.print(rows[-1])
     document = {"gate": [asdict(row) for row in rows]}
     if args.output:
@@ -204,6 +221,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         Console().print_json(data=document)
     else:
         Console(width=150).print(table(rows))
+
+
+def _read_known(path: Path) -> dict[int, bool]:
+    if not path.is_file():
+        return {}
+    return {int(at): hit for at, hit in json.loads(path.read_text()).items()}
 
 
 def table(rows: Sequence[GateRow]) -> Table:
