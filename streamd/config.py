@@ -204,6 +204,8 @@ class AnalysisSettings(Section):
     """Analysed frames per second of media time."""
     threads: PositiveInt | None = None
     """Decoding and inference threads of a worker; ``None``: its share of the cores."""
+    gate: Literal["compressed", "none"] = "compressed"
+    """``compressed``: of what is quiet, keyframes are decoded; ``none``: everything is."""
     max_sessions_per_worker: PositiveInt = 256
     max_frame_pixels: PositiveInt = 8192 * 4320
     """Larger pictures are refused before they are decoded."""

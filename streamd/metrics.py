@@ -132,6 +132,30 @@ class Metrics:
         self.frames_decoded = counter(
             "streamd_frames_decoded_total", "Frames decoded.", "stream_processor"
         )
+        self.frames_skipped = counter(
+            "streamd_frames_skipped_total",
+            "Frames that were not decoded because nothing moved.",
+            "stream_processor",
+        )
+        self.gate_quiet = gauge(
+            "streamd_gate_quiet", "1 while only keyframes are decoded.", "stream_processor"
+        )
+        self.gate_wakes = counter(
+            "streamd_gate_wakes_total",
+            "Times full decoding began again, by cause.",
+            "stream_processor",
+            "cause",
+        )
+        self.gate_audits = counter(
+            "streamd_gate_audits_total",
+            "Quiet groups of pictures decoded all the same, to look for motion.",
+            "stream_processor",
+        )
+        self.gate_missed_motion = counter(
+            "streamd_gate_missed_motion_total",
+            "Audited groups of pictures that showed motion.",
+            "stream_processor",
+        )
         self.frames_analyzed = counter(
             "streamd_frames_analyzed_total", "Frames analysed.", "stream_processor"
         )

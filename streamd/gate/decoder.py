@@ -106,6 +106,11 @@ class GatedDecoder:
                 self._give_up_group()
                 raise
 
+    def watch(self, regions: Regions) -> None:
+        """Say where what moves matters from now on; other regions have to be learnt anew."""
+        if regions.shapes != self._gate.regions.shapes:
+            self._gate.watch(regions, self._profile if self._codec is not None else None)
+
     def note_detection(self) -> None:
         """Say that the analysis found something in the frame given out last.
 

@@ -57,13 +57,8 @@ class Gate:
 
     def __init__(self, regions: Regions) -> None:
         self.stats = GateStats()
-        self.crop, mask = block_mask(regions)
         self.profile: GateProfile | None = None
-        self._regions = tuple(regions.shapes)
-        self._mask = mask
-        self._scene = Scene(mask)
-        self._motion = Motion(self._scene)
-        self._calibration = Calibration(self._scene)
+        self._look_at(regions)
         self._background: Background | None = None
         self._costs: Costs | None = None
         self._codec: tuple[str, bytes] = ("", b"")
@@ -86,11 +81,18 @@ class Gate:
         """Whether the packets' heads are looked at."""
         return self.state is not State.OPEN
 
+    def watch(self, regions: Regions, profile: GateProfile | None) -> None:
+        """Look at other regions; what was learnt does not hold for them, but a profile may."""
+        self._look_at(regions)
+        if self.state is not State.OPEN:
+            self.change()
+            self.begin(self._codec, profile)
+
     def begin(self, codec: tuple[str, bytes], profile: GateProfile | None) -> None:
         """Begin anew with a codec's settings, and what was learnt of the stream if it fits."""
         self._codec = codec
         self._forget()
-        if profile is not None and (profile.codec, profile.regions) == (codec, self._regions):
+        if profile is not None and (profile.codec, profile.regions) == (codec, self.regions.shapes):
             self._scene = Scene(self._mask, noise=profile.noise)
             self._motion = Motion(self._scene)
             self._take(profile)
@@ -151,7 +153,7 @@ class Gate:
     def may_be_quiet(self) -> bool:
         """At a keyframe, everything before it decoded: whether it may be the last for now."""
         if self.state is State.CALIBRATING:
-            verdict, profile = self._calibration.verdict(self._codec, self._regions)
+            verdict, profile = self._calibration.verdict(self._codec, self.regions.shapes)
             if verdict is Verdict.NOT_SEPARABLE:
                 self.open(Event.NOT_SEPARABLE)
             elif profile is not None:
@@ -210,6 +212,13 @@ class Gate:
         """Take note that nothing learnt so far holds."""
         self._apply(Event.CHANGED)
         self._forget()
+
+    def _look_at(self, regions: Regions) -> None:
+        self.regions = regions
+        self.crop, self._mask = block_mask(regions)
+        self._scene = Scene(self._mask)
+        self._motion = Motion(self._scene)
+        self._calibration = Calibration(self._scene)
 
     def _slept_badly(self) -> bool:
         """Whether it wakes for nothing so often that it has to learn anew."""

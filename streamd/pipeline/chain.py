@@ -10,6 +10,7 @@ import logging
 from typing import Protocol
 
 from processors.picture import Picture
+from processors.roi import Regions
 from streamd.clock import Clock
 from streamd.ingest.errors import DecodeError
 from streamd.metrics import Metrics
@@ -27,6 +28,10 @@ class FrameAnalysis(Protocol):
     """One kind of stream processor: what it makes of frames."""
 
     kind: str
+    regions: Regions
+    """Regions of interest; none: the whole picture."""
+    has_found: bool
+    """Whether the last frame showed something of what is looked for."""
 
     def analyze(
         self,
@@ -69,8 +74,15 @@ class MediaChain:
         self._lengths_ms: dict[str, int] = {}
         self._last: int | None = None
         """Number of the fragment the session's time ends with, once that was read."""
+        self.has_found = False
+        """Whether the last frame it took showed something of what is looked for."""
         self.is_over = False
         """The session's time is over and everything that belongs to it was analysed."""
+
+    @property
+    def regions(self) -> Regions:
+        """Regions of interest; none: the whole picture."""
+        return self._analysis.regions
 
     @property
     def awaits_end(self) -> bool:
@@ -85,6 +97,7 @@ class MediaChain:
             OutboxError: If results cannot be kept.
 
         """
+        self.has_found = False
         if self.is_over:
             return
         if isinstance(output, Frame):
@@ -136,6 +149,7 @@ class MediaChain:
         self._metrics.analysis_seconds.labels(self._analysis.kind).observe(
             self._clock.monotonic() - started
         )
+        self.has_found = self._analysis.has_found
         self.progress.position = position
         if items:
             # Without results nothing is written: after a crash the frame is analysed again.

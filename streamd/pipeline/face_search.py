@@ -51,8 +51,9 @@ class FaceSearchAnalysis:
         self._search = search
         self._collection_id = settings.collection_id
         self._threshold_percent = settings.face_match_threshold_percent
-        self._regions = regions_of(processor.definition.regions_of_interest)
+        self.regions = regions_of(processor.definition.regions_of_interest)
         self._min_overlap = region_min_overlap
+        self.has_found = False
         self._follows_faces = follows_faces
         self._tracks = FaceTracks()
         self._metrics = metrics
@@ -79,7 +80,9 @@ class FaceSearchAnalysis:
 
         """
         del progress
-        found = self._find(picture, self._detect(picture), position)
+        faces = self._detect(picture)
+        self.has_found = bool(faces)
+        found = self._find(picture, faces, position)
         self._count(found)
         document = face_search.build(
             stream_arn=self._processor.definition.input_arn, position=position, faces=found
@@ -111,12 +114,12 @@ class FaceSearchAnalysis:
         return [item for n in numbers for item in self.fragment_done(n, progress=progress)]
 
     def _detect(self, picture: Picture) -> list[DetectedFace]:
-        if self._regions.crop.area <= 0:
+        if self.regions.crop.area <= 0:
             return []  # all regions lie outside the frame
         return [
             face
-            for face in self._analyzer.detect(picture, region=self._regions.crop)
-            if self._regions.contains(face.box, min_overlap=self._min_overlap)
+            for face in self._analyzer.detect(picture, region=self.regions.crop)
+            if self.regions.contains(face.box, min_overlap=self._min_overlap)
         ]
 
     def _find(

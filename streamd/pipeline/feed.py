@@ -12,19 +12,23 @@ import contextlib
 import enum
 import logging
 import time
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Awaitable, Callable, Hashable, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
+from processors.roi import Regions
 from streamd.clock import Clock
 from streamd.config import AnalysisSettings
+from streamd.gate.profiles import GateProfiles
 from streamd.kvs.fragments import FragmentEnded, FragmentEvent, Packet
 from streamd.metrics import Metrics
 from streamd.pipeline.engine import AnalysisEngine
-from streamd.pipeline.frames import Arrival, FrameReader, Output, Place
+from streamd.pipeline.frames import WAKE, Arrival, FrameReader, Output, Place
 from streamd.pipeline.intake import Intake
 from streamd.pipeline.pace import FULL_PACE, Pace, PaceKeeper, RealTime
 from streamd.pipeline.reading import read_on
+from streamd.pipeline.regions import regions_together
 from streamd.pipeline.sampling import Due
 from streamd.pipeline.source import MediaSource, Opened, ReadEnded
 
@@ -45,6 +49,14 @@ class SeatedChain(Protocol):
     @property
     def is_over(self) -> bool:
         """Whether the session's time is over."""
+
+    @property
+    def regions(self) -> Regions:
+        """Regions of interest; none: the whole picture."""
+
+    @property
+    def has_found(self) -> bool:
+        """Whether the last output showed something of what is looked for."""
 
     @property
     def awaits_end(self) -> bool:
@@ -120,12 +132,25 @@ class FeedParts:
     metrics: Metrics
     clock: Clock
     pace: PaceKeeper
+    profiles: GateProfiles = field(default_factory=GateProfiles)
+    """What gates have learnt of streams."""
 
 
 class StreamFeed:
     """Reads, decodes and shows one stream to its seats."""
 
-    def __init__(self, source: MediaSource, seat: Seat, parts: FeedParts) -> None:
+    def __init__(
+        self, source: MediaSource, seat: Seat, parts: FeedParts, *, key: Hashable = None
+    ) -> None:
+        """Make a feed for one seat.
+
+        Args:
+            source: Where to begin.
+            seat: Its ``feed`` is set at once.
+            parts: What all feeds share.
+            key: Names the stream, for what is learnt of it.
+
+        """
         self.seats: list[Seat] = [seat]
         seat.feed = self
         self.turn = asyncio.Lock()
@@ -134,7 +159,11 @@ class StreamFeed:
         """GetMedia has answered."""
         self._source = source
         self._parts = parts
-        self._reader = FrameReader(settings=parts.settings, on_damage=self._count_damage)
+        self._key = key
+        self._profile = parts.profiles.get(key, now=parts.clock.monotonic())
+        self._reader = FrameReader(
+            settings=parts.settings, on_damage=self._count_damage, profile=self._profile
+        )
         self._intake: Intake[Arrival] = Intake(max_bytes=INTAKE_BYTES)
         self._loop = asyncio.get_running_loop()
         self._media_at = self._loop.time()
@@ -333,12 +362,10 @@ class StreamFeed:
         for seat in seats:
             if seat.on_busy is not None:
                 seat.on_busy(busy_seconds / len(seats))
+        self._keep_profile()
         counts = self._reader.take_counts()
         for seat in list(self.seats):
-            name = seat.processor_name
-            self._parts.metrics.frames_decoded.labels(name).inc(counts["frames"])
-            if counts["damaged"]:
-                self._parts.metrics.fragments_damaged.labels(name, "packets").inc(counts["damaged"])
+            self._count(seat.processor_name, counts)
             if seat.error is not None:
                 self.seats.remove(seat)
                 seat.give_up(SeatEnd.BROKEN)
@@ -349,9 +376,12 @@ class StreamFeed:
     def _read_batch(self, seats: Sequence[Seat], batch: Sequence[Arrival]) -> None:
         self.pace = self._pace_of(batch[-1])
         self._reader.go(self.pace)
+        self._reader.watch(regions_together([seat.chain.regions for seat in seats]))
         for output in self._reader.read(batch):
             for seat in seats:
                 seat.take(output)
+            if any(seat.chain.has_found for seat in seats):
+                self._reader.note_detection()
 
     def _pace_of(self, newest: Arrival) -> Pace:
         """Return how much of this batch to analyse, in the thread that is about to."""
@@ -372,8 +402,28 @@ class StreamFeed:
     def _end_seats(self) -> None:
         seats, self.seats = self.seats, []
         for seat in seats:
+            self._parts.metrics.gate_quiet.labels(seat.processor_name).set(0)
             seat.error = seat.error or self._error
             seat.give_up(SeatEnd.OVER if seat.error is None else SeatEnd.BROKEN)
+
+    def _keep_profile(self) -> None:
+        profile = self._reader.profile
+        if profile is not None and profile is not self._profile:
+            self._profile = profile
+            self._parts.profiles.put(self._key, profile, now=self._parts.clock.monotonic())
+
+    def _count(self, name: str, counts: Counter[str]) -> None:
+        metrics = self._parts.metrics
+        metrics.frames_decoded.labels(name).inc(counts["frames"])
+        metrics.frames_skipped.labels(name).inc(counts["skipped"])
+        metrics.gate_audits.labels(name).inc(counts["audits"])
+        metrics.gate_missed_motion.labels(name).inc(counts["missed_motion"])
+        metrics.gate_quiet.labels(name).set(self._reader.is_quiet)
+        if counts["damaged"]:
+            metrics.fragments_damaged.labels(name, "packets").inc(counts["damaged"])
+        for what, count in counts.items():
+            if what.startswith(WAKE) and count:
+                metrics.gate_wakes.labels(name, what.removeprefix(WAKE)).inc(count)
 
     def _count_damage(self, reason: str) -> None:
         for seat in tuple(self.seats):

@@ -43,7 +43,7 @@ class Feeds:
             seat: Its ``feed`` is set at once, and may change.
 
         """
-        feed = StreamFeed(source, seat, self._parts)
+        feed = StreamFeed(source, seat, self._parts, key=key)
         task = asyncio.create_task(self._run(key, feed), name=f"feed-{seat.processor_name}")
         self._tasks.add(task)
         self._parts.metrics.feeds.inc()

@@ -9,10 +9,15 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import Final
 
+from processors.roi import Regions
 from streamd.config import AnalysisSettings
-from streamd.ingest.decode import DecodedFrame, Decoder, DecoderStats
+from streamd.gate.calibration import GateProfile
+from streamd.gate.decoder import GatedDecoder
+from streamd.gate.states import State
+from streamd.ingest.decode import DecodedFrame, Decoder
 from streamd.ingest.errors import DecodeError
 from streamd.ingest.timeline import Timeline
 from streamd.kvs.fragments import FragmentEnded, FragmentEvent, FragmentStarted, Packet
@@ -21,9 +26,21 @@ from streamd.pipeline.sampling import Sampler
 from streamd.pipeline.source import ReadEnded
 from streamd.records import FramePosition
 
-__all__ = ["Arrival", "FragmentDone", "FragmentRead", "Frame", "FrameReader", "Output", "Place"]
+__all__ = [
+    "WAKE",
+    "Arrival",
+    "FragmentDone",
+    "FragmentRead",
+    "Frame",
+    "FrameReader",
+    "Output",
+    "Place",
+]
 
 logger = logging.getLogger(__name__)
+
+WAKE: Final = "wake "
+"""Before the cause of a wake, among the counts."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -76,15 +93,27 @@ class Place:
 class FrameReader:
     """Decodes and samples one stream, batch by batch."""
 
-    def __init__(self, *, settings: AnalysisSettings, on_damage: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        *,
+        settings: AnalysisSettings,
+        on_damage: Callable[[str], None],
+        profile: GateProfile | None = None,
+    ) -> None:
         """Begin where the first batch begins.
 
         Args:
             settings: Rate of analysis and limits of pictures.
             on_damage: Told the class of each error that cost frames, for the metrics.
+            profile: What a gate learnt of this stream before.
 
         """
-        self._decoder = Decoder(max_frame_pixels=settings.max_frame_pixels)
+        self._gated: GatedDecoder | None = None
+        if settings.gate == "compressed":
+            self._gated = GatedDecoder(max_frame_pixels=settings.max_frame_pixels, profile=profile)
+        self._decoder: Decoder | GatedDecoder = self._gated or Decoder(
+            max_frame_pixels=settings.max_frame_pixels
+        )
         self._on_damage = on_damage
         self._timeline = Timeline()
         self._sampler = Sampler(fps=settings.fps)
@@ -94,7 +123,7 @@ class FrameReader:
         self._length = _Length()
         self._is_inside = False  # a fragment
         self._arrived_ms = 0
-        self._counted = DecoderStats()
+        self._counted: Counter[str] = Counter()
         self.place = Place()
 
     def go(self, pace: Pace) -> None:
@@ -142,17 +171,31 @@ class FrameReader:
         """Let go of the decoder; may be called twice."""
         self._decoder.close()
 
+    @property
+    def is_quiet(self) -> bool:
+        """Whether only keyframes are decoded now."""
+        return self._gated is not None and self._gated.gate.state is State.QUIET
+
+    @property
+    def profile(self) -> GateProfile | None:
+        """What the gate has learnt of the stream."""
+        return self._gated.profile if self._gated is not None else None
+
+    def watch(self, regions: Regions) -> None:
+        """Say where what moves matters, to all that use the frames."""
+        if self._gated is not None:
+            self._gated.watch(regions)
+
+    def note_detection(self) -> None:
+        """Say that the frame given out last shows something of what is looked for."""
+        if self._gated is not None:
+            self._gated.note_detection()
+
     def take_counts(self) -> Counter[str]:
-        """Return how many frames and damaged packets there were since the last call."""
-        now, before = self._decoder.stats, self._counted
-        self._counted = replace(now)
-        return Counter(
-            frames=now.frames - before.frames,
-            damaged=now.damaged_packets
-            + now.corrupt_frames
-            - before.damaged_packets
-            - before.corrupt_frames,
-        )
+        """Return how much there was since the last call: frames, damage, what the gate did."""
+        now, before = self._counts(), self._counted
+        self._counted = now
+        return Counter({name: count - before[name] for name, count in now.items()})
 
     def _wants(self, packet: Packet) -> bool:
         if packet.keyframe:
@@ -160,6 +203,17 @@ class FrameReader:
         elif self._pace.keyframes_only:
             self._awaits_keyframe = True
         return not self._awaits_keyframe
+
+    def _counts(self) -> Counter[str]:
+        stats = self._decoder.stats
+        counts = Counter(frames=stats.frames, damaged=stats.damaged_packets + stats.corrupt_frames)
+        if self._gated is not None:
+            gate = self._gated.gate
+            counts.update(
+                skipped=gate.skipped, audits=gate.audits, missed_motion=gate.missed_motion
+            )
+            counts.update({WAKE + cause.value: count for cause, count in gate.wakes.items()})
+        return counts
 
     def _decode(self) -> Iterator[Output]:
         packets, self._packets = self._packets, []

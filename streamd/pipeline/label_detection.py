@@ -92,8 +92,9 @@ class LabelDetectionAnalysis:
         self._analyzer = analyzer
         self._labels = labels
         self._min_confidence = definition.settings.min_confidence_percent
-        self._regions = regions_of(definition.regions_of_interest)
+        self.regions = regions_of(definition.regions_of_interest)
         self._min_overlap = region_min_overlap
+        self.has_found = False
         self._metrics = metrics
         self._information = SessionInformation(
             stream_arn=definition.input_arn,
@@ -122,7 +123,9 @@ class LabelDetectionAnalysis:
         items: list[OutboxItem] = []
         rgb: NDArray[np.uint8] | None = None
         # The surest detection of a class makes its hero frame.
-        for label in sorted(self._detect(picture), key=lambda found: -found.confidence_percent):
+        labels = self._detect(picture)
+        self.has_found = bool(labels)
+        for label in sorted(labels, key=lambda found: -found.confidence_percent):
             self._metrics.detections.labels(self._processor.name, label.name).inc()
             sighting = Sighting(label=label, position=position, media_time_ms=media_time_ms)
             if label.name not in progress.seen:
@@ -165,13 +168,13 @@ class LabelDetectionAnalysis:
 
     def _detect(self, picture: Picture) -> list[DetectedLabel]:
         found = self._analyzer.detect(
-            picture, region=self._regions.crop, min_confidence_percent=self._min_confidence
+            picture, region=self.regions.crop, min_confidence_percent=self._min_confidence
         )
         return [
             label
             for label in found
             if label.name in self._labels
-            and self._regions.contains(label.box, min_overlap=self._min_overlap)
+            and self.regions.contains(label.box, min_overlap=self._min_overlap)
         ]
 
     def _hero(

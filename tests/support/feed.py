@@ -9,6 +9,7 @@ from typing import cast
 
 from prometheus_client import CollectorRegistry
 
+from processors.roi import Regions
 from streamd.clock import SystemClock
 from streamd.config import AnalysisSettings, ModelsSettings
 from streamd.kvs.fragments import FragmentReader
@@ -77,6 +78,8 @@ class NotingChain:
         self.frames: list[tuple[int, int]] = []
         self.done: list[int] = []
         self.is_over = False
+        self.regions = Regions()
+        self.has_found = False
         self.awaits_end = False
         self.seen = asyncio.Event()
         self._loop = asyncio.get_running_loop()

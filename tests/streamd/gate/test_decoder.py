@@ -261,7 +261,7 @@ def test_other_codec_settings_begin_anew() -> None:
     """What was kept comes out; what was learnt does not hold for another stream."""
     decoder = GatedDecoder(profile=learnt())
     seen = run(decoder, events_of(still()), drain=False)
-    assert decoder.gate.state is State.QUIET
+    assert decoder.gate.skipped > 0
     other = events_of(still_video(4, codec="hevc"), start_ms=START_MS + 36_000)
     run(decoder, other, seen=seen)
     assert decoder.gate.state is State.CALIBRATING

@@ -27,7 +27,8 @@ def room(*, noise: float = 0.0, seed: int = 0) -> Luma:
     """A gradient with noise."""
     ys, xs = np.mgrid[0:HEIGHT_PX, 0:WIDTH_PX]
     grain = np.random.default_rng(seed).normal(0, noise, (HEIGHT_PX, WIDTH_PX))
-    return np.clip(60 + xs / 2 + ys / 3 + grain, 0, 255).astype(np.uint8)
+    luma: Luma = np.clip(60 + xs / 2 + ys / 3 + grain, 0, 255).astype(np.uint8)
+    return luma
 
 
 def with_person(luma: Luma, *, left: int = 80, top: int = 40, contrast: int = 40) -> Luma:

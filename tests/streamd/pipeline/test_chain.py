@@ -11,6 +11,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from processors.picture import Picture
+from processors.roi import Regions
 from streamd.clock import SystemClock
 from streamd.config import AnalysisSettings
 from streamd.kvs.fragments import FragmentReader
@@ -27,6 +28,8 @@ class NotingAnalysis:
     """Writes one record with the place of each frame it is shown."""
 
     kind = "noting"
+    regions = Regions()
+    has_found = False
 
     def analyze(
         self,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from processors.geometry import Box
+from processors.roi import Regions
 from streamd.config import AnalysisSettings
 from streamd.kvs.fragments import FragmentReader
 from streamd.pipeline.frames import (
@@ -18,7 +20,8 @@ from streamd.pipeline.frames import (
 from streamd.pipeline.pace import FULL_PACE, Pace
 from streamd.pipeline.source import ReadEnded
 from tests.support.feed import fragments_of
-from tests.support.media import encode, get_media_body, moving_shapes
+from tests.support.media import START_MS, Video, encode, get_media_body, moving_shapes
+from tests.support.still import still_video
 
 END = Arrival(event=ReadEnded(fragments=1), epoch_ms=0)
 
@@ -96,8 +99,16 @@ def test_counts_are_since_the_last_look() -> None:
     """Frames decoded are told once."""
     reader = _reader()
     list(reader.read(_arrivals(fragments_of(1)[0])))
-    assert reader.take_counts() == {"frames": 5, "damaged": 0}
-    assert reader.take_counts() == {"frames": 0, "damaged": 0}
+    assert reader.take_counts() == {
+        "frames": 5,
+        "damaged": 0,
+        "skipped": 0,
+        "audits": 0,
+        "missed_motion": 0,
+    }
+    assert reader.take_counts() == dict.fromkeys(
+        ("frames", "damaged", "skipped", "audits", "missed_motion"), 0
+    )
 
 
 def test_keyframes_only_decodes_one_frame_a_group() -> None:
@@ -114,4 +125,59 @@ def test_keyframes_only_decodes_one_frame_a_group() -> None:
     list(reader.read(arrivals[3:]))
     assert reader.take_counts()["frames"] == 1
     list(reader.read(_arrivals(fragments[3])))
-    assert reader.take_counts() == {"frames": 5, "damaged": 0}
+    assert reader.take_counts() == {
+        "frames": 5,
+        "damaged": 0,
+        "skipped": 0,
+        "audits": 0,
+        "missed_motion": 0,
+    }
+
+
+def _analyzed(reader: FrameReader, video: Video) -> list[float]:
+    arrivals = _arrivals(get_media_body(video))
+    outputs = [*reader.read(arrivals), *reader.drain()]
+    frames = [output.position for output in outputs if isinstance(output, Frame)]
+    return [
+        round((at.producer_timestamp_ms - START_MS) / 1000 + at.frame_offset_ns / 1e9, 3)
+        for at in frames
+    ]
+
+
+def test_quiet_stream_is_analysed_at_its_keyframes() -> None:
+    """Behind the gate; with what was learnt a second reader need not learn it again."""
+    reader, video = _reader(), still_video(24)
+    assert _analyzed(reader, video)[70:] == [14.0, 16.0, 18.0, 20.0] + [
+        round(22 + i / 5, 3) for i in range(10)
+    ]
+    assert reader.take_counts()["skipped"] == 4 * 19
+    settings = AnalysisSettings(fps=5.0)
+    second = FrameReader(settings=settings, on_damage=lambda _: None, profile=reader.profile)
+    assert _analyzed(second, video)[20:25] == [4.0, 6.0, 8.0, 10.0, 12.0]
+
+
+def test_gate_may_be_switched_off() -> None:
+    """Then everything is decoded."""
+    reader = FrameReader(settings=AnalysisSettings(gate="none"), on_damage=lambda _: None)
+    assert len(_analyzed(reader, still_video(24))) == 120
+    assert reader.take_counts() == {"frames": 240, "damaged": 0}
+    assert reader.profile is None
+    assert not reader.is_quiet
+
+
+def test_find_in_a_keyframe_wakes_the_gate() -> None:
+    """What the sessions find keeps the stream awake; moving regions are learnt anew."""
+    reader = _reader()
+    _analyzed(reader, still_video(24))
+    profile = reader.profile
+    assert profile is not None
+    again = FrameReader(
+        settings=AnalysisSettings(fps=5.0), on_damage=lambda _: None, profile=profile
+    )
+    for arrival in _arrivals(get_media_body(still_video(10))):
+        for output in again.read([arrival]):
+            if isinstance(output, Frame) and again.is_quiet:
+                again.note_detection()
+    assert again.take_counts()["wake detection"] == 1
+    again.watch(Regions([Box(left=0, top=0, width=0.5, height=0.5)]))
+    assert again.profile is None
