@@ -23,7 +23,7 @@ from streamd.gate.scene import Blocks, Luma, Scene
 __all__ = ["Calibration", "GateProfile", "Verdict"]
 
 NS: Final = 1_000_000_000
-SETTLING_NS: Final = 1 * NS
+SETTLING_NS: Final = 2 * NS
 """Of a stream's first pictures, in which encoders find their rate."""
 LEAST_NS: Final = 12 * NS
 LEAST_QUIET_NS: Final = 8 * NS
@@ -32,10 +32,11 @@ LONGEST_GROUP_NS: Final = 10 * NS
 BEFORE_NS: Final = 1_100_000_000
 BEHIND_NS: Final = 300_000_000
 """Around a picture that moved, packets are not quiet: it was compared with a second before."""
+QUANTILE: Final = 0.99
 MARGIN: Final = 1.3
 LEAST_LIMIT: Final = 0.15
 SHORT_GROUP_NS: Final = 2_500_000_000
-LIMIT_SHORT: Final = 0.7
+LIMIT_SHORT: Final = 0.5
 LIMIT_LONG: Final = 0.4
 """Bits: the limit must not lie further above the usual. In short groups the next keyframe's
 picture comes soon and misses only what came and went in between; in long ones more depends on
@@ -138,8 +139,12 @@ class Calibration:
             return Verdict.UNDECIDED, None
         group_ns = max(b[0] - a[0] for a, b in zip(self._entries, self._entries[1:], strict=False))
         most = LIMIT_SHORT if group_ns <= SHORT_GROUP_NS else LIMIT_LONG
-        if group_ns > LONGEST_GROUP_NS or min(limits) > most:
+        if group_ns > LONGEST_GROUP_NS:
             return Verdict.NOT_SEPARABLE, None
+        if min(limits) > most:
+            # Encoders may take long to find their rate: what came first is forgotten.
+            del self._samples[: len(self._samples) // 3]
+            return Verdict.UNDECIDED, None
         profile = GateProfile(
             codec=codec,
             regions=regions,
@@ -172,6 +177,8 @@ class Calibration:
         }
         changed = self._changed_groups()
         for group, (begin, _) in enumerate(self._entries[:-1], start=1):
+            if begin < samples[0].time_ns:
+                continue
             end = self._entries[group][0]
             first = bisect.bisect_left(self._moved, begin + BEFORE_NS)
             last = bisect.bisect_left(self._moved, end)
@@ -196,7 +203,10 @@ def _peaks(samples: Sequence[_Sample], costs: Costs) -> list[Peaks | None]:
 
 
 def _limits(peaks: Sequence[Peaks | None], quiet: Sequence[bool]) -> Peaks | None:
-    """Return limits above all windows that were quiet from end to end."""
+    """Return limits above nearly all windows that were quiet from end to end.
+
+    A limit that is too low costs some decoding and is noticed; one too high costs motion.
+    """
     run, inside = 0, []
     for peak, is_quiet in zip(peaks, quiet, strict=True):
         run = run + 1 if is_quiet or peak is None else 0
@@ -204,5 +214,5 @@ def _limits(peaks: Sequence[Peaks | None], quiet: Sequence[bool]) -> Peaks | Non
             inside.append(peak)
     if len(inside) < 2 * WINDOWS[-1]:
         return None
-    worst = np.max(np.array(inside), axis=0)
-    return tuple(max(LEAST_LIMIT, float(value) * MARGIN + 0.05) for value in worst)
+    usual = np.quantile(np.array(inside), QUANTILE, axis=0)
+    return tuple(max(LEAST_LIMIT, float(value) * MARGIN + 0.05) for value in usual)

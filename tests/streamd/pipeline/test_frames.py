@@ -153,7 +153,8 @@ def test_quiet_stream_is_analysed_at_its_keyframes() -> None:
     assert reader.take_counts()["skipped"] == 4 * 19
     settings = AnalysisSettings(fps=5.0)
     second = FrameReader(settings=settings, on_damage=lambda _: None, profile=reader.profile)
-    assert _analyzed(second, video)[20:25] == [4.0, 6.0, 8.0, 10.0, 12.0]
+    again = [at for at in _analyzed(second, video) if 8 <= at < 16]
+    assert again == [8.0, 10.0, 12.0, 14.0]
 
 
 def test_gate_may_be_switched_off() -> None:
