@@ -170,8 +170,19 @@ class KinesisVideoSettings(Section):
 
     endpoint_url: str = "embedded"
     """``embedded``, ``aws`` or a URL."""
+    archive: Literal["disk", "s3"] = "disk"
+    """Where fragments are kept: in the data directory, or in a bucket that replicas share."""
+    archive_bucket: str | None = None
+    """The bucket; reached as ``[s3]`` says."""
+    archive_prefix: str = "kinesis-video/"
+    """Of all keys."""
     max_archive_bytes: PositiveInt = 20 * 1024**3
-    """Bytes of archived fragments over all streams; the oldest go first."""
+    """Bytes of archived fragments over all streams; the oldest go first.
+
+    With the archive in S3: of what waits for it and of copies, on the local disk.
+    """
+    min_free_bytes: Annotated[int, Field(ge=0)] | None = None
+    """The oldest fragments go when the disk has less left; ``None``: 5 % of it, 1 GiB at most."""
     max_stream_bytes: PositiveInt | None = None
     """Bytes of archived fragments of one stream."""
     idle_seconds: PositiveFloat = 3.0
@@ -195,6 +206,14 @@ class KinesisVideoSettings(Section):
     """Of GetMediaForFragmentList (AWS: 5)."""
     max_calls_per_second: PositiveInt | None = None
     """Of one operation on one stream; more get ClientLimitExceeded (AWS: 5)."""
+
+    @model_validator(mode="after")
+    def _check(self) -> KinesisVideoSettings:
+        if self.archive == "s3" and not self.archive_bucket:
+            raise ValueError(
+                "'kinesis_video.archive_bucket' is needed when 'kinesis_video.archive' is s3"
+            )
+        return self
 
 
 class AnalysisSettings(Section):

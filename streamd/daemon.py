@@ -128,6 +128,7 @@ class Daemon:
                 metrics=self._metrics,
                 run_blocking=run_archive,
                 membership=replica,
+                s3=self._settings.s3,
             )
             replica.on_beat.append(gateway.look_after_homes)
             await gateway.start()

@@ -89,6 +89,20 @@ class Metrics:
         self.streams_adopted = counter(
             "streamd_streams_adopted_total", "Streams taken over from a replica that is gone."
         )
+        self.archive_waiting_bytes = gauge(
+            "streamd_archive_waiting_bytes",
+            "Bytes of fragments that are not in S3 yet.",
+            mode="livemostrecent",
+        )
+        self.archive_uploads = counter(
+            "streamd_archive_uploads_total",
+            "Attempts to put a fragment into S3, by outcome: stored, or the class of the error.",
+            "outcome",
+        )
+        self.archive_freed_early = counter(
+            "streamd_archive_freed_early_total",
+            "Segments freed before their time because the disk was short of room.",
+        )
         self.status_changes = counter(
             "streamd_status_changes_total", "Lifecycle transitions.", "from_status", "to_status"
         )

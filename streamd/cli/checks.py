@@ -19,7 +19,7 @@ from email.utils import parsedate_to_datetime
 from packaging.requirements import Requirement
 
 from streamd.cli.checks_cameras import check_cameras
-from streamd.cli.checks_outputs import check_outputs
+from streamd.cli.checks_outputs import check_archive, check_outputs
 from streamd.cli.findings import NETWORK_SECONDS, Check, Finding, broken, good, notable
 from streamd.cli.output import megabytes
 from streamd.config import Settings
@@ -240,6 +240,7 @@ CHECKS: tuple[Check, ...] = (
     check_replicas,
     check_video,
     check_outputs,
+    check_archive,
     check_cameras,
     check_clock,
     check_daemon,
@@ -253,6 +254,8 @@ def _signed_endpoints(settings: Settings) -> Iterator[str]:
     urls = {getattr(settings, kind).endpoint_url for kind, sink in chosen.items() if sink == kind}
     video = settings.kinesis_video.endpoint_url
     urls |= {None if video == "aws" else video} - {"embedded"}
+    if settings.kinesis_video.archive == "s3":
+        urls.add(settings.s3.endpoint_url)
     for url in urls:
         yield url or f"https://sts.{settings.aws.region}.amazonaws.com"
 

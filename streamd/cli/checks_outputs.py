@@ -1,4 +1,4 @@
-"""Do the brokers and services answer that results go to."""
+"""Do the brokers and services answer that results, and archived video, go to."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from streamd.config import Settings
 from streamd.errors import StreamdError
 from streamd.logs import masked
 
-__all__ = ["check_outputs"]
+__all__ = ["check_archive", "check_outputs"]
 
 
 def check_outputs(settings: Settings) -> Iterator[Finding]:
@@ -30,6 +30,26 @@ def check_outputs(settings: Settings) -> Iterator[Finding]:
     for kind, sink in chosen.items():
         if sink == kind:
             yield _check_service(kind, settings)
+
+
+def check_archive(settings: Settings) -> Iterator[Finding]:
+    """The bucket of an archive in S3 can be used."""
+    name = settings.kinesis_video.archive_bucket
+    if settings.kinesis_video.archive != "s3" or name is None:
+        return
+    from streamd import aws  # noqa: PLC0415
+    from streamd.aws_s3 import Bucket  # noqa: PLC0415
+
+    try:
+        client = aws.create_client("s3", settings.s3, region=settings.aws.region)
+        Bucket(client, name).check()
+    except aws.AwsNotFoundError:
+        yield broken("archive", f"bucket {name} does not exist", "make it, or name another")
+    except StreamdError as error:
+        step = "check [s3] and kinesis_video.archive_bucket"
+        yield broken("archive", f"bucket {name}: {masked(str(error))}", step)
+    else:
+        yield good("archive", f"bucket {name} answers")
 
 
 def _check_webhook(settings: Settings) -> Finding:

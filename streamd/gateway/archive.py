@@ -2,19 +2,20 @@
 
 An archive stores whole fragments with the header they need to be decoded alone, hands them
 out by number and by time, and forgets the oldest. :mod:`streamd.gateway.disk_archive` is the
-one on a local disk.
+one on a local disk, :mod:`streamd.gateway.s3_archive` the one that replicas share.
 """
 
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 __all__ = [
     "Archive",
     "FragmentWriter",
+    "Freed",
     "Place",
     "Retention",
     "StoredFragment",
@@ -81,6 +82,17 @@ class Retention:
     """False for the buffer of a stream with a retention of 0: it is never synced to disk."""
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Freed:
+    """What a sweep took."""
+
+    segments: int = 0
+    early: int = 0
+    """Segments among them that only a disk short of room has cost."""
+    unread: int = 0
+    """Segments among those that somebody still had to read."""
+
+
 class FragmentWriter(Protocol):
     """A fragment on its way into the archive."""
 
@@ -115,7 +127,11 @@ class Archive(Protocol):
 
     @property
     def total_bytes(self) -> int:
-        """Bytes on disk."""
+        """Bytes on this machine's disk."""
+
+    @property
+    def waiting_bytes(self) -> int:
+        """Bytes among them that are not yet where they shall be for good."""
 
     def recover(self) -> None:
         """Make good what a kill left behind; called once, before anything else."""
@@ -137,6 +153,22 @@ class Archive(Protocol):
 
     def commit(self, fragments: Sequence[StoredFragment], *, durable: bool) -> None:
         """Let readers find these; when ``durable`` a power cut takes none of them back."""
+
+    def when_persisted(self, fragment: StoredFragment, done: Callable[[], None]) -> None:
+        """Call ``done``, in any thread, once a committed fragment is where it shall be for good.
+
+        That may be at once, or never: when the archive is closed or the stream removed before.
+        """
+
+    def refresh(self, stream_id: int, *, is_new: bool = False) -> None:
+        """Learn what other processes have archived of a stream.
+
+        Args:
+            stream_id: The stream.
+            is_new: Others surely have since this process last asked: then what is known here
+                does not do where they cannot be asked.
+
+        """
 
     def after(
         self, stream_id: int, number: str, *, before: str | None = None, limit: int
@@ -176,5 +208,19 @@ class Archive(Protocol):
     def drop(self, fragment: StoredFragment) -> None:
         """Take a damaged fragment out of the archive."""
 
-    def enforce(self, retention: Mapping[str, Retention], *, max_bytes: int) -> int:
-        """Free what is too old or too much, oldest first; returns how many segments went."""
+    def enforce(
+        self,
+        retention: Mapping[str, Retention],
+        *,
+        max_bytes: int,
+        needed: Mapping[str, str] | None = None,
+    ) -> Freed:
+        """Free what is too old or too much, or what the disk is short of, oldest first.
+
+        Args:
+            retention: By ARN.
+            max_bytes: Of all that is on this machine's disk.
+            needed: By ARN, the number after which somebody still has to read; where the disk
+                is short, older fragments of all streams go before these do.
+
+        """

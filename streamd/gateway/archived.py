@@ -71,8 +71,10 @@ class ArchivedMedia:
         archive = self._door.archive
 
         def find() -> list[StoredFragment]:
+            stream_id = archive.stream_id(stream.arn)
+            archive.refresh(stream_id)
             return archive.between(
-                archive.stream_id(stream.arn),
+                stream_id,
                 page.origin,
                 start_ms=page.start_ms,
                 end_ms=page.end_ms,
@@ -80,7 +82,7 @@ class ArchivedMedia:
                 limit=limit + 1,
             )
 
-        found = await self._door.call(find)
+        found = await self._door.read(find)
         output: dict[str, Any] = {"Fragments": [_described(item) for item in found[:limit]]}
         if len(found) > limit:
             output["NextToken"] = fragment_token(
@@ -100,6 +102,7 @@ class ArchivedMedia:
         self, request: web.Request, numbers: list[str], stream: VideoStream, request_id: str
     ) -> web.StreamResponse:
         stream_id = await self._door.call(self._door.archive.stream_id, stream.arn)
+        await self._door.read(self._door.archive.refresh, stream_id)
         response = endless_response(request, content_type=MEDIA_TYPE, request_id=request_id)
         answer = Answer(response, byte_pace=Pace(self._settings.max_get_media_bytes_per_second))
         try:

@@ -19,7 +19,14 @@ from pathlib import Path
 from typing import Final
 
 from streamd.clock import Clock
-from streamd.gateway.archive import FragmentWriter, Place, Retention, StoredFragment, TimeOrigin
+from streamd.gateway.archive import (
+    FragmentWriter,
+    Freed,
+    Place,
+    Retention,
+    StoredFragment,
+    TimeOrigin,
+)
 from streamd.gateway.errors import ArchiveError, FragmentDamagedError, FragmentGoneError
 from streamd.gateway.rebuild import open_index
 from streamd.gateway.segment_format import RECORD_BYTES
@@ -46,6 +53,7 @@ class DiskArchive:
         clock: Clock,
         max_bytes: int,
         on_lost: Callable[[str, int], None],
+        free_bytes: Callable[[], int] | None = None,
     ) -> None:
         """Open the archive, creating it if it is not there.
 
@@ -54,6 +62,8 @@ class DiskArchive:
             clock: Ages segments.
             max_bytes: Of all streams; segments are made small enough to keep to it.
             on_lost: Told of lost fragments: ``missing``, ``cut off`` or ``checksum``, how many.
+            free_bytes: Says how many bytes the disk has above what it shall keep free; negative
+                when it is short. ``None``: it never is.
 
         Raises:
             ArchiveError: If it cannot be opened.
@@ -69,11 +79,17 @@ class DiskArchive:
         self._clock = clock
         self._max_bytes = max_bytes
         self._on_lost = on_lost
+        self._free_bytes = free_bytes
         self._lock = threading.Lock()  # guards _segments, _active and total_bytes
         self._segments: dict[int, Segment] = {}
         self._active: dict[int, Segment] = {}  # by stream: what the next fragment goes into
         self.total_bytes = 0
         """See ``Archive.total_bytes``."""
+
+    @property
+    def waiting_bytes(self) -> int:
+        """See ``Archive.waiting_bytes``."""
+        return 0
 
     def recover(self) -> None:
         """See ``Archive.recover``."""
@@ -147,6 +163,14 @@ class DiskArchive:
         """See ``Archive.commit``."""
         self._index.add(fragments, durable=durable)
 
+    def when_persisted(self, fragment: StoredFragment, done: Callable[[], None]) -> None:
+        """See ``Archive.when_persisted``: what is committed is."""
+        del fragment
+        done()
+
+    def refresh(self, stream_id: int, *, is_new: bool = False) -> None:
+        """See ``Archive.refresh``: nobody else archives here."""
+
     def after(
         self, stream_id: int, number: str, *, before: str | None = None, limit: int
     ) -> list[StoredFragment]:
@@ -208,12 +232,23 @@ class DiskArchive:
         """See ``Archive.drop``."""
         self._index.remove(fragment)
 
-    def enforce(self, retention: Mapping[str, Retention], *, max_bytes: int) -> int:
+    def enforce(
+        self,
+        retention: Mapping[str, Retention],
+        *,
+        max_bytes: int,
+        needed: Mapping[str, str] | None = None,
+    ) -> Freed:
         """See ``Archive.enforce``."""
         ids = self._index.stream_ids()
         by_stream = {ids[arn]: kept for arn, kept in retention.items() if arn in ids}
+        unread = self._index.segments_after(
+            {ids[arn]: number for arn, number in (needed or {}).items() if arn in ids}
+        )
         with self._lock:
             doomed = self._doomed(by_stream, max_bytes)
+            early = self._doomed_early(doomed, unread)
+            doomed += early
             for segment in doomed:
                 if self._active.get(segment.stream_id) is segment:
                     del self._active[segment.stream_id]
@@ -226,7 +261,11 @@ class DiskArchive:
             with _mapped_errors():
                 for segment in doomed:
                     self._files.remove(segment.stream_id, segment.segment_id)
-        return len(doomed)
+        return Freed(
+            segments=len(doomed),
+            early=len(early),
+            unread=sum(segment.segment_id in unread for segment in early),
+        )
 
     def _doomed(self, by_stream: Mapping[int, Retention], max_bytes: int) -> list[Segment]:
         now_ms = int(self._clock.epoch() * 1000)
@@ -235,11 +274,8 @@ class DiskArchive:
         for segment in self._segments.values():
             stream_bytes[segment.stream_id] = stream_bytes.get(segment.stream_id, 0) + segment.size
         doomed = []
-        # Numbers rise with time; a segment without a fragment is being filled, or dead.
-        for segment in sorted(self._segments.values(), key=lambda s: (s.newest_ms, s.segment_id)):
+        for segment in self._freeable():
             kept = by_stream.get(segment.stream_id)
-            if segment.busy or (not segment.newest_ms and segment.open_file is not None):
-                continue
             own = stream_bytes[segment.stream_id]
             limit = kept.max_bytes if kept else None
             if (
@@ -251,6 +287,32 @@ class DiskArchive:
                 total -= segment.size
                 stream_bytes[segment.stream_id] = own - segment.size
         return doomed
+
+    def _doomed_early(self, doomed: Sequence[Segment], unread: set[int]) -> list[Segment]:
+        """Return what has to go because the disk is short, what nobody needs first."""
+        short = -self._free_bytes() if self._free_bytes is not None else 0
+        short -= sum(segment.size for segment in doomed)
+        gone = {segment.segment_id for segment in doomed}
+        left = [segment for segment in self._freeable() if segment.segment_id not in gone]
+        early: list[Segment] = []
+        for segment in sorted(left, key=lambda s: s.segment_id in unread):
+            if short <= 0:
+                break
+            early.append(segment)
+            short -= segment.size
+        return early
+
+    def _freeable(self) -> list[Segment]:
+        """Return the segments that may go, oldest first."""
+        # Numbers rise with time; a segment without a fragment is being filled, or dead.
+        return sorted(
+            (
+                segment
+                for segment in self._segments.values()
+                if not segment.busy and (segment.newest_ms or segment.open_file is None)
+            ),
+            key=lambda segment: (segment.newest_ms, segment.segment_id),
+        )
 
     def _acquire(self, stream_id: int, retention: Retention) -> Segment:
         """Return the segment for the stream's next fragment, rolled over where it is due."""

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
+import contextlib
+import functools
 from collections.abc import Awaitable, Callable
-from typing import Any, Protocol, TypeVar
+from dataclasses import dataclass
+from typing import Any, Final, Protocol, TypeVar
 
 from streamd.gateway.archive import Archive, StoredFragment
 
 __all__ = ["ArchiveDoor", "RunBlocking"]
 
 T = TypeVar("T")
+
+READ_THREADS: Final = 8
 
 
 class RunBlocking(Protocol):
@@ -20,21 +26,46 @@ class RunBlocking(Protocol):
         """Run ``function(*args)`` in a thread."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Pending:
+    fragment: StoredFragment
+    durable: bool
+    committed: asyncio.Future[None]
+    persisted: asyncio.Future[None]
+
+    def settle(self) -> None:
+        if not self.persisted.done():
+            self.persisted.set_result(None)
+
+
 class ArchiveDoor:
     """One per gateway."""
 
     def __init__(self, archive: Archive, run_blocking: RunBlocking) -> None:
         self.archive = archive
         self._run_blocking = run_blocking
-        self._pending: list[tuple[StoredFragment, bool, asyncio.Future[None]]] = []
+        # Reading may take as long as S3 does: what is written waits for no reader.
+        self._readers = concurrent.futures.ThreadPoolExecutor(
+            READ_THREADS, thread_name_prefix="archive-read"
+        )
+        self._pending: list[_Pending] = []
         self._committing: asyncio.Task[None] | None = None
 
     async def call(self, function: Callable[..., T], /, *args: Any) -> T:
         """Run a method of the archive in a thread."""
         return await self._run_blocking(function, *args)
 
-    async def commit(self, fragment: StoredFragment, *, durable: bool) -> None:
-        """Let readers find a fragment.
+    async def read(self, function: Callable[..., T], /, *args: Any) -> T:
+        """Run a method of the archive that may have to wait for S3."""
+        return await asyncio.get_running_loop().run_in_executor(self._readers, function, *args)
+
+    async def close(self) -> None:
+        """Close the archive; may be called twice."""
+        await self.call(self.archive.close)
+        self._readers.shutdown(wait=False, cancel_futures=True)
+
+    async def commit(self, fragment: StoredFragment, *, durable: bool) -> asyncio.Future[None]:
+        """Let readers find a fragment; returns what is done when it is persisted.
 
         While one commit is on its way to the disk the next fragments gather, so a hundred
         producers do not mean a hundred syncs a second.
@@ -43,11 +74,13 @@ class ArchiveDoor:
             ArchiveError: If the index cannot be written.
 
         """
-        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._pending.append((fragment, durable, done))
+        loop = asyncio.get_running_loop()
+        item = _Pending(fragment, durable, loop.create_future(), loop.create_future())
+        self._pending.append(item)
         if self._committing is None:
             self._committing = asyncio.create_task(self._commit_all(), name="archive-commit")
-        await done
+        await item.committed
+        return item.persisted
 
     async def _commit_all(self) -> None:
         try:
@@ -57,20 +90,30 @@ class ArchiveDoor:
         finally:
             self._committing = None
 
-    async def _commit_batch(
-        self, batch: list[tuple[StoredFragment, bool, asyncio.Future[None]]]
-    ) -> None:
-        durable = any(item[1] for item in batch)
-        fragments = [item[0] for item in batch]
-        commit = asyncio.ensure_future(
-            self._run_blocking(lambda: self.archive.commit(fragments, durable=durable))
-        )
+    async def _commit_batch(self, batch: list[_Pending]) -> None:
+        durable = any(item.durable for item in batch)
+        loop = asyncio.get_running_loop()
+
+        def commit_all() -> None:
+            self.archive.commit([item.fragment for item in batch], durable=durable)
+            for item in batch:
+                self.archive.when_persisted(
+                    item.fragment, functools.partial(_call_on, loop, item.settle)
+                )
+
+        commit = asyncio.ensure_future(self._run_blocking(commit_all))
         await asyncio.wait([commit])
         error = commit.exception()
-        for _fragment, _durable, done in batch:
-            if done.done():  # who waited for it was cancelled
+        for item in batch:
+            if item.committed.done():  # who waited for it was cancelled
                 continue
             if error is None:
-                done.set_result(None)
+                item.committed.set_result(None)
             else:
-                done.set_exception(error)
+                item.committed.set_exception(error)
+
+
+def _call_on(loop: asyncio.AbstractEventLoop, function: Callable[[], None]) -> None:
+    # The archive may outlive the loop by the time of its last upload.
+    with contextlib.suppress(RuntimeError):
+        loop.call_soon_threadsafe(function)

@@ -12,16 +12,16 @@ from typing import Any, Final
 from aiohttp import web
 
 from streamd.clock import Clock
-from streamd.config import AwsSettings, KinesisVideoSettings
+from streamd.config import AwsSettings, KinesisVideoSettings, S3Settings
 from streamd.gateway.archived import ArchivedMedia
 from streamd.gateway.control import Control, find_stream
-from streamd.gateway.disk_archive import DiskArchive
 from streamd.gateway.door import ArchiveDoor, RunBlocking
 from streamd.gateway.get_media import GetMedia
 from streamd.gateway.homes import Homes, Membership
 from streamd.gateway.http import Call, Endpoint
 from streamd.gateway.limits import CallRate
 from streamd.gateway.live import LiveStream, LiveStreams
+from streamd.gateway.open_archive import open_archive
 from streamd.gateway.put_media import PutMedia
 from streamd.gateway.retention import Janitor, retention_of
 from streamd.gateway.upload import UploadParts
@@ -58,6 +58,7 @@ class Gateway:
         metrics: Metrics,
         run_blocking: RunBlocking,
         membership: Membership | None = None,
+        s3: S3Settings | None = None,
         public_url: str | None = None,
         idle_ack_seconds: float = 5.0,
         idle_close_seconds: float = 30.0,
@@ -73,6 +74,7 @@ class Gateway:
             metrics: To count in.
             run_blocking: Awaits a blocking call in an executor made for the gateway.
             membership: Among replicas that share the store; ``None``: there can be no other.
+            s3: How S3 is reached, for an archive there.
             public_url: For GetDataEndpoint; ``None``: the URL the client called.
             idle_ack_seconds: How often PutMedia says IDLE while nothing arrives.
             idle_close_seconds: When PutMedia ends a connection on which nothing arrives.
@@ -86,8 +88,13 @@ class Gateway:
         self._metrics = metrics
         self._run_blocking = run_blocking
         self._homes = Homes(
-            store=store, run_blocking=run_blocking, metrics=metrics, membership=membership
+            store=store,
+            run_blocking=run_blocking,
+            metrics=metrics,
+            membership=membership,
+            is_archive_shared=settings.archive == "s3",
         )
+        self._s3 = s3 or S3Settings()
         self._public_url = public_url
         self._idle_ack_seconds = idle_ack_seconds
         self._idle_close_seconds = idle_close_seconds
@@ -121,13 +128,15 @@ class Gateway:
             ArchiveError: If the data directory cannot be used.
 
         """
-        lost = self._metrics.archive_fragments_lost
         archive = await self._run_blocking(
-            lambda: DiskArchive(
+            lambda: open_archive(
                 self._data_dir,
+                settings=self._settings,
+                s3=self._s3,
+                region=self._aws.region,
                 clock=self._clock,
-                max_bytes=self._settings.max_archive_bytes,
-                on_lost=lambda reason, count: lost.labels(reason).inc(count),
+                metrics=self._metrics,
+                is_shared=self._store.is_shared,
             )
         )
         door = self._door = ArchiveDoor(archive, self._run_blocking)
@@ -139,6 +148,7 @@ class Gateway:
             metrics=self._metrics,
             streams=self._all_streams,
             clock=self._clock,
+            unread=partial(self._run_blocking, self._store.unread_positions),
         )
         find_to_send, find = partial(self._find, sends=True), partial(self._find, sends=False)
         enter = self._enter
@@ -206,7 +216,7 @@ class Gateway:
         # 4. The files.
         door, self._door = self._door, None
         if door is not None:
-            await door.call(door.archive.close)
+            await door.close()
 
     async def _end_connections(self, _app: web.Application | None) -> None:
         if self._put_media is not None:
@@ -276,6 +286,10 @@ class Gateway:
             raise ServiceError("ServiceUnavailable", "The service is stopping.")
         archive, arn = door.archive, video_stream.arn
         stream_id = await door.call(archive.stream_id, arn)
+        if self._live.get(arn) is None:
+            is_new = self._homes.is_new_here(arn)
+            await door.read(lambda: archive.refresh(stream_id, is_new=is_new))
+            self._homes.note_known(arn)
         newest = await door.call(archive.newest, stream_id)
         stream = self._live.enter(
             arn,
@@ -287,6 +301,7 @@ class Gateway:
                 retention_hours=video_stream.data_retention_hours,
             ),
         )
+        stream.learn(newest)
         try:
             # It may have been deleted meanwhile, by somebody who did not find it in use.
             found = await self._run_blocking(

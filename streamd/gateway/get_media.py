@@ -91,7 +91,7 @@ class ArchivedPieces:
             return archive.header(fragment), archive.check(fragment)
 
         try:
-            header, piece = await self._door.call(first)
+            header, piece = await self._door.read(first)
         except FragmentDamagedError as error:
             logger.warning(
                 "damaged fragment skipped",
@@ -105,7 +105,7 @@ class ArchivedPieces:
         while offset < fragment.size:
             size = min(READ_BYTES, fragment.size - offset)
             try:
-                piece = await self._door.call(archive.read, fragment.place, offset, size)
+                piece = await self._door.read(archive.read, fragment.place, offset, size)
             except FragmentGoneError as error:  # "gone" means that nothing of it was sent
                 raise ArchiveError(str(error)) from error
             if not piece:

@@ -1,10 +1,11 @@
-"""Which replica a video stream is at home: its fragments lie on that one's disk.
+"""Which replica a video stream is at home: it is sent to and read there, and nowhere else.
 
 Everybody else answers with the error AWS has for a wrong endpoint, and GetDataEndpoint with
 the right one. A home that is gone loses the stream to the replica that is asked next: by a
 producer soon, since its video has nowhere else to go; by a consumer later, since the disk with
 what it wants may come back. The fragments of the former home are then away, and numbering goes
-on by time; who asks for what comes after one of them gets what there is.
+on by time; who asks for what comes after one of them gets what there is. Where the archive is
+shared, nothing is away, and a consumer waits no longer than a producer.
 """
 
 from __future__ import annotations
@@ -56,6 +57,7 @@ class Homes:
         run_blocking: Awaits a blocking call.
         metrics: To count in.
         membership: ``None``: this is the only replica there can be, and every stream's home.
+        is_archive_shared: Whether every replica can read what another one archived.
 
     """
 
@@ -66,11 +68,14 @@ class Homes:
         run_blocking: RunBlocking,
         metrics: Metrics,
         membership: Membership | None,
+        is_archive_shared: bool = False,
     ) -> None:
         self._store = store
         self._run = run_blocking
         self._metrics = metrics
         self._membership = membership
+        self._is_archive_shared = is_archive_shared
+        self._new_here: set[str] = set()
 
     @property
     def own_id(self) -> str | None:
@@ -86,6 +91,14 @@ class Homes:
         if self._membership is None:
             return True
         return not stream.is_elsewhere and self._membership.is_sure()
+
+    def is_new_here(self, arn: str) -> bool:
+        """Whether a stream was adopted and what others archived of it is not known yet."""
+        return arn in self._new_here
+
+    def note_known(self, arn: str) -> None:
+        """Say that it is known now."""
+        self._new_here.discard(arn)
 
     async def check_here(self, stream: VideoStream, *, sends: bool) -> VideoStream:
         """Return the stream if this is its home, adopted if its home is gone.
@@ -140,7 +153,8 @@ class Homes:
         membership, former = self._membership, stream.home
         if membership is None or self.is_here(stream):
             return stream
-        patience = membership.home_seconds * (1 if sends else READERS_WAIT)
+        waits = not sends and not self._is_archive_shared
+        patience = membership.home_seconds * (READERS_WAIT if waits else 1)
         if former is not None and not membership.is_gone(former, after_seconds=patience):
             return stream
         stream = await self._run(
@@ -150,8 +164,11 @@ class Homes:
         )
         if former is not None and self.is_here(stream):
             self._metrics.streams_adopted.inc()
+            self._new_here.add(stream.arn)
+            away = "" if self._is_archive_shared else ", and what it had archived with it"
             logger.warning(
-                "stream adopted: its home is gone, and what it had archived with it",
+                "stream adopted: its home is gone%s",
+                away,
                 extra={"stream": stream.name, "former_home": former},
             )
         return stream

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -214,6 +214,17 @@ class FragmentIndex:
             connection.executemany("DELETE FROM segments WHERE id = ?", keys)
             return count.rowcount
 
+    def segments_after(self, numbers: Mapping[int, str]) -> set[int]:
+        """Return the segments that hold fragments of a stream behind a number."""
+        found: set[int] = set()
+        for stream_id, number in numbers.items():
+            rows = self._query(
+                "SELECT DISTINCT segment_id FROM fragments WHERE stream_id = ? AND number > ?",
+                (stream_id, number),
+            )
+            found.update(int(segment_id) for (segment_id,) in rows)
+        return found
+
     def cut_segment(self, segment_id: int, size: int) -> int:
         """Forget the fragments that lie beyond ``size``; returns how many."""
         with self._transaction(durable=True) as connection:
@@ -233,7 +244,11 @@ class FragmentIndex:
                     "SELECT 1 FROM segments WHERE id = ?", (fragment.place.segment_id,)
                 ).fetchone()
                 if known:
-                    connection.execute(_INSERT, _row(fragment))
+                    self._insert(connection, fragment)
+
+    @staticmethod
+    def _insert(connection: sqlite3.Connection, fragment: StoredFragment) -> None:
+        connection.execute(_INSERT, _row(fragment))
 
     def remove(self, fragment: StoredFragment) -> None:
         """Forget one fragment."""

@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import asyncio
 import enum
+import secrets
 from bisect import bisect_right
 from collections.abc import Callable
 from typing import Final, Protocol
 
-from streamd.gateway.archive import Place
+from streamd.gateway.archive import Place, StoredFragment
 from streamd.gateway.fragmenter import Opened
 from streamd.kvs.acks import ErrorCode
-from streamd.kvs.numbers import new_number
+from streamd.kvs.numbers import MAX_SALT, new_number
 
 __all__ = ["FragmentState", "LiveFragment", "LiveStream", "LiveStreams", "Upload"]
 
@@ -138,16 +139,24 @@ class LiveStream:
         """Another replica has become its home."""
         self.users = 0
         """Connections of producers and consumers."""
+        # Of every number: another replica that takes itself for this stream's home makes others.
+        self._salt = secrets.randbelow(MAX_SALT + 1)
         self._fragments: dict[str, LiveFragment] = {}
         self._waiting: set[asyncio.Event] = set()
 
     def begin(self, opened: Opened, *, server_ms: int) -> LiveFragment:
         """Give a new fragment its number and let consumers have it."""
-        number = new_number(self.newest, server_timestamp_ms=server_ms)
+        number = new_number(self.newest, server_timestamp_ms=server_ms, salt=self._salt)
         fragment = LiveFragment(opened, number=number, previous=self.newest, server_ms=server_ms)
         self._fragments[number] = fragment
         self.newest, self.newest_ms = number, server_ms
         return fragment
+
+    def learn(self, newest: StoredFragment | None) -> None:
+        """Note what the archive holds: perhaps from another replica, beyond all known here."""
+        if newest is not None and (self.newest is None or newest.number > self.newest):
+            self.newest, self.newest_ms = newest.number, newest.server_ms
+            self.wake()
 
     def complete(
         self,

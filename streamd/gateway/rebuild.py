@@ -15,7 +15,7 @@ from streamd.gateway.errors import IndexDamagedError
 from streamd.gateway.index import FragmentIndex
 from streamd.gateway.segments import SegmentFiles
 
-__all__ = ["open_index"]
+__all__ = ["open_index", "set_aside"]
 
 logger = logging.getLogger(__name__)
 
@@ -38,12 +38,12 @@ def open_index(path: Path, files: SegmentFiles) -> FragmentIndex:
 
     """
     if not path.exists():
-        _set_aside(path)
+        set_aside(path)
         return _rebuilt(path, files, why="it is not there")
     try:
         return FragmentIndex(path, create=False)
     except IndexDamagedError as error:
-        aside = _set_aside(path)
+        aside = set_aside(path)
         logger.error(  # noqa: TRY400  # the reason is in the message
             "the archive's index is damaged; it is set aside and made again from the segments",
             extra={"error": str(error), "kept": str(aside)},
@@ -51,7 +51,7 @@ def open_index(path: Path, files: SegmentFiles) -> FragmentIndex:
         return _rebuilt(path, files, why=str(error))
 
 
-def _set_aside(path: Path) -> Path:
+def set_aside(path: Path) -> Path:
     """Rename a database and its companions to a name that is free; returns that of the database."""
     number = 1
     while (aside := path.with_name(f"{path.name}.damaged-{number}")).exists():

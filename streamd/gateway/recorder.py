@@ -22,6 +22,8 @@ RIPE_BYTES: Final = 1024 * 1024
 MAX_UNWRITTEN_BYTES: Final = 8 * 1024 * 1024
 """The upload waits while more than this has not reached the archive."""
 MAX_UNWRITTEN_FRAGMENTS: Final = 32
+PERSIST_SECONDS: Final = 10.0
+"""Longest time the end of an upload waits for an archive that is slow to keep its fragments."""
 
 
 class Recorder:
@@ -33,7 +35,7 @@ class Recorder:
         door: ArchiveDoor,
         stream: LiveStream,
         retention: Callable[[], Retention],
-        on_archived: Callable[[LiveFragment], None],
+        on_persisted: Callable[[LiveFragment], None],
         on_failed: Callable[[LiveFragment, ArchiveError], None],
         on_written: Callable[[int], None],
     ) -> None:
@@ -43,7 +45,7 @@ class Recorder:
             door: To the archive.
             stream: That the fragments belong to.
             retention: Asked at every fragment: it may change meanwhile.
-            on_archived: Told of every fragment that readers now find.
+            on_persisted: Told of every fragment, in their order, that the archive keeps.
             on_failed: Told once, of the fragment that could not be written; all after it fail.
             on_written: Told how many bytes went to the disk.
 
@@ -51,10 +53,12 @@ class Recorder:
         self._door = door
         self._stream = stream
         self._retention = retention
-        self._on_archived = on_archived
+        self._on_persisted = on_persisted
         self._on_failed = on_failed
         self._on_written = on_written
         self._fragments: deque[LiveFragment] = deque()
+        # In the archive, but not yet where it keeps them for good; no more than it has room for.
+        self._persisting: deque[tuple[LiveFragment, asyncio.Future[None]]] = deque()
         self._changed = asyncio.Event()
         self._room = asyncio.Event()
         self._finishing = False
@@ -83,10 +87,22 @@ class Recorder:
             await self._room.wait()
 
     async def finish(self) -> None:
-        """Return when every fragment is archived or failed; none may be open any more."""
+        """Return when every fragment is archived or failed; none may be open any more.
+
+        An archive that cannot keep them for good soon does so later, and nobody is told.
+        """
         self._finishing = True
         self._changed.set()
         await asyncio.shield(self._task)
+        if left := [future for _, future in self._persisting]:
+            await asyncio.wait(left, timeout=PERSIST_SECONDS)
+            self._note_persisted()
+        if self._persisting:
+            logger.warning(
+                "fragments will be persisted later",
+                extra={"stream": self._stream.arn, "count": len(self._persisting)},
+            )
+            self._persisting.clear()
 
     def _is_crowded(self) -> bool:
         if len(self._fragments) > MAX_UNWRITTEN_FRAGMENTS:
@@ -160,9 +176,18 @@ class Recorder:
             )
 
         stored = await self._door.call(finish)
-        await self._door.commit(stored, durable=durable)
+        persisted = await self._door.commit(stored, durable=durable)
         self._stream.archived(fragment)
-        self._on_archived(fragment)
+        self._persisting.append((fragment, persisted))
+        if persisted.done():
+            self._note_persisted()
+        else:
+            persisted.add_done_callback(lambda _: self._note_persisted())
+
+    def _note_persisted(self) -> None:
+        while self._persisting and self._persisting[0][1].done():
+            fragment, _ = self._persisting.popleft()
+            self._on_persisted(fragment)
 
     def _give_up(self, fragment: LiveFragment, error: ArchiveError) -> None:
         self._failed = True

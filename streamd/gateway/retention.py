@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Final
 
 from streamd.clock import Clock
 from streamd.config import KinesisVideoSettings
-from streamd.gateway.archive import Retention
+from streamd.gateway.archive import Freed, Retention
 from streamd.gateway.door import ArchiveDoor
 from streamd.metrics import Metrics
 from streamd.resources import VideoStream
@@ -89,15 +89,30 @@ class Janitor:
         metrics: Metrics,
         streams: Callable[[], Awaitable[Iterable[VideoStream]]],
         clock: Clock,
+        unread: Callable[[], Awaitable[Mapping[str, str]]],
     ) -> None:
+        """Prepare.
+
+        Args:
+            door: To the archive.
+            settings: Limits.
+            metrics: To count in.
+            streams: Returns all video streams.
+            unread: Returns the number, by ARN, after which a started stream processor has
+                still to read.
+            clock: Tells what is old, as far as it is believed.
+
+        """
         self._door = door
         self._settings = settings
         self._metrics = metrics
         self._streams = streams
         self._clock_watch = ClockWatch(clock)
+        self._unread = unread
         self._written = 0
         self._limit = min(WRITES_PER_SWEEP, max(1, settings.max_archive_bytes // 20))
         self._due = asyncio.Event()
+        self._is_short = False  # said already
 
     def note_written(self, size: int) -> None:
         """Count bytes that went to the archive."""
@@ -136,7 +151,25 @@ class Janitor:
         for arn in archived:
             if arn not in kept:
                 await self._door.call(archive.remove_stream, arn)
-        freed = await self._door.call(lambda: archive.enforce(kept, max_bytes=limit))
-        if freed:
-            logger.debug("segments freed", extra={"count": freed})
+        needed = await self._unread()
+        freed = await self._door.call(lambda: archive.enforce(kept, max_bytes=limit, needed=needed))
+        if freed.segments:
+            logger.debug("segments freed", extra={"count": freed.segments})
         self._metrics.archive_bytes.set(archive.total_bytes)
+        self._metrics.archive_waiting_bytes.set(archive.waiting_bytes)
+        self._note_early(freed)
+
+    def _note_early(self, freed: Freed) -> None:
+        self._metrics.archive_freed_early.inc(freed.early)
+        if freed.early and not self._is_short:
+            logger.warning(
+                "the disk is short of room: video is freed before its time",
+                extra={"segments": freed.early},
+            )
+        if freed.unread:
+            logger.error(
+                "the disk is short of room: video is freed that a stream processor had still "
+                "to read",
+                extra={"segments": freed.unread},
+            )
+        self._is_short = freed.early > 0

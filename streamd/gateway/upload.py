@@ -131,7 +131,7 @@ class Upload:
             door=parts.door,
             stream=stream,
             retention=lambda: parts.retention(stream.retention_hours),
-            on_archived=self._archived,
+            on_persisted=self._persisted,
             on_failed=self._not_archived,
             on_written=parts.on_written,
         )
@@ -356,7 +356,7 @@ class Upload:
             self._stream.fail(fragment)
             self._recorder.poke()
 
-    def _archived(self, fragment: LiveFragment) -> None:
+    def _persisted(self, fragment: LiveFragment) -> None:
         if self._stream.retention_hours:
             self._ack_of(EventType.PERSISTED, fragment)
 

@@ -11,13 +11,21 @@ from __future__ import annotations
 import re
 from typing import Final
 
-__all__ = ["DIGITS", "is_fragment_number", "new_number", "next_number", "previous_number"]
+__all__ = [
+    "DIGITS",
+    "MAX_SALT",
+    "is_fragment_number",
+    "new_number",
+    "next_number",
+    "previous_number",
+]
 
 DIGITS: Final = 47
 
 _BASE: Final = 1 << 156
 _STEP: Final = 1 << 92
 _STEPS_PER_MS: Final = 1 << 16
+MAX_SALT: Final = _STEP - 1
 _WIRE = re.compile(r"[0-9]{1,128}", re.ASCII)
 
 
@@ -26,18 +34,21 @@ def is_fragment_number(text: str) -> bool:
     return _WIRE.fullmatch(text) is not None
 
 
-def new_number(previous: str | None, *, server_timestamp_ms: int) -> str:
+def new_number(previous: str | None, *, server_timestamp_ms: int, salt: int = 0) -> str:
     """Return the number of a fragment that just arrived.
 
     Args:
         previous: Number of the newest fragment of the stream, ``None`` where there is none.
         server_timestamp_ms: When the fragment began to arrive, milliseconds since 1970. When
             the clock went back the number still rises.
+        salt: 0 to ``MAX_SALT``, the small part. Whoever draws one of its own makes no number
+            that another makes, even of fragments that arrive at both in one millisecond.
 
     """
-    by_time = _BASE + server_timestamp_ms * _STEPS_PER_MS * _STEP
-    number = by_time if previous is None else max(by_time, int(previous) + _STEP)
-    return _spell(number)
+    step = server_timestamp_ms * _STEPS_PER_MS
+    if previous is not None:
+        step = max(step, (int(previous) - _BASE) // _STEP + 1)
+    return _spell(_BASE + step * _STEP + salt)
 
 
 def next_number(number: str) -> str:

@@ -89,6 +89,11 @@ class Store(
         """
         super().__init__(Database(url, lease_clock=lease_clock), clock)
 
+    @property
+    def is_shared(self) -> bool:
+        """Whether several machines may use this database."""
+        return not self._database.is_sqlite
+
     def migrate(self) -> None:
         """Create the tables, or bring them to this version.
 

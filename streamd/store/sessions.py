@@ -16,8 +16,14 @@ from typing import Any
 import sqlalchemy as sa
 
 from streamd.clock import utc_from_epoch
+from streamd.kvs.numbers import DIGITS, new_number
 from streamd.lifecycle import Event, Status
-from streamd.resources import Session, StartRequest, StreamProcessor
+from streamd.resources import (
+    Session,
+    StartRequest,
+    StreamProcessor,
+    StreamProcessorDefinition,
+)
 from streamd.store import schema
 from streamd.store.database import Repository
 from streamd.store.errors import LimitError, StaleEpochError
@@ -243,6 +249,26 @@ class SessionStore(Repository):
             session_id, epoch, durable=False, last_fragment_number=last_fragment_number
         )
 
+    def unread_positions(self) -> dict[str, str]:
+        """Return, by ARN of its video stream, the fragment number behind which to read goes on.
+
+        Of all sessions that there are; where several read one stream, of the last of them.
+        """
+        query = sa.select(_sessions, _processors.c.definition).join(
+            _processors,
+            sa.and_(
+                _processors.c.account_id == _sessions.c.account_id,
+                _processors.c.name == _sessions.c.processor_name,
+            ),
+        )
+        found: dict[str, str] = {}
+        with self._database.read() as connection:
+            for row in connection.execute(query):
+                arn = StreamProcessorDefinition.model_validate_json(row.definition).input_arn
+                number = _position(_session_from_row(row))
+                found[arn] = min(number, found.get(arn, number))
+        return found
+
     def report(
         self, session_id: str, epoch: int, event: Event, *, status_message: str | None = None
     ) -> Status:
@@ -298,6 +324,16 @@ class SessionStore(Repository):
         with self._database.write(durable=durable) as connection:
             if connection.execute(update).rowcount != 1:
                 raise StaleEpochError(session_id, epoch)
+
+
+def _position(session: Session) -> str:
+    if session.last_fragment_number is not None:
+        return session.last_fragment_number
+    if session.start.fragment_number is not None:
+        return session.start.fragment_number.zfill(DIGITS)
+    if session.start.producer_timestamp_ms is not None:
+        return "0" * DIGITS  # whose clock that is nobody knows
+    return new_number(None, server_timestamp_ms=int(session.created_at.timestamp() * 1000))
 
 
 def _held(session_id: str, epoch: int) -> sa.ColumnElement[bool]:

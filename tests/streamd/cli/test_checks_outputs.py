@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from streamd.cli.checks_outputs import check_outputs
+from streamd.cli.checks_outputs import check_archive, check_outputs
 from streamd.cli.findings import Verdict, run_check
 from tests.support.checks import only, settings
+from tests.support.moto import moto_server
 
 
 @pytest.fixture(autouse=True)
@@ -70,3 +71,22 @@ def test_webhook(tmp_path: Path) -> None:
     finding = run_check(check_outputs, found)[-1]
     assert finding.verdict is Verdict.BROKEN
     assert "hush" not in finding.detail
+
+
+def test_the_bucket_of_the_archive(tmp_path: Path) -> None:
+    """Good when it may be listed; without it nothing is said, and a missing one is broken."""
+    assert run_check(check_archive, settings(tmp_path)) == []
+    with moto_server() as moto:
+        moto.client("s3").create_bucket(Bucket="there")
+        for bucket, verdict in (("there", Verdict.GOOD), ("not-there", Verdict.BROKEN)):
+            found = settings(
+                tmp_path,
+                kinesis_video={"archive": "s3", "archive_bucket": bucket},
+                s3={
+                    "endpoint_url": moto.endpoint_url,
+                    "access_key_id": "test",
+                    "secret_access_key": "test",
+                },
+            )
+            finding = only(check_archive, found)
+            assert (finding.verdict, bucket in finding.detail) == (verdict, True)

@@ -12,77 +12,21 @@ from pathlib import Path
 
 import pytest
 
-from streamd.gateway.archive import Retention, StoredFragment, TimeOrigin
+from streamd.gateway.archive import Freed, Retention
 from streamd.gateway.disk_archive import DiskArchive
-from streamd.gateway.errors import ArchiveError, FragmentDamagedError, FragmentGoneError
-from streamd.kvs.numbers import new_number
+from streamd.gateway.errors import ArchiveError, FragmentDamagedError
+from tests.support.archives import ARN, DAY, HOUR_MS, MB, OTHER_ARN, T0_MS, DiskBox
 from tests.support.clock import ManualClock
-
-ARN = "arn:aws:kinesisvideo:us-east-1:000000000000:stream/door/1"
-OTHER_ARN = "arn:aws:kinesisvideo:us-east-1:000000000000:stream/yard/1"
-HOUR_MS = 3600 * 1000
-DAY = Retention(max_age_ms=24 * HOUR_MS, max_bytes=None, durable=True)
-MB = 1024 * 1024
-T0_MS = 1_700_000_000_000
-
-
-class Box:
-    """An archive, and what it lost."""
-
-    def __init__(self, path: Path, *, max_bytes: int = 1024 * MB) -> None:
-        self.path = path
-        self.clock = ManualClock()
-        self.lost: list[tuple[str, int]] = []
-        self.archive = DiskArchive(
-            path,
-            clock=self.clock,
-            max_bytes=max_bytes,
-            on_lost=lambda reason, count: self.lost.append((reason, count)),
-        )
-        self.archive.recover()
-
-    def number(self, second: int) -> str:
-        return new_number(None, server_timestamp_ms=T0_MS + 1000 * second)
-
-    def put(
-        self, second: int, data: bytes = b"media", *, arn: str = ARN, retention: Retention = DAY
-    ) -> StoredFragment:
-        """Archive one second that began at its time."""
-        archive = self.archive
-        writer = archive.begin(archive.stream_id(arn), retention)
-        writer.write(b"header", [data[:2], data[2:]])
-        fragment = writer.finish(
-            number=self.number(second),
-            server_ms=T0_MS + 1000 * second,
-            server_end_ms=T0_MS + 1000 * second + 900,
-            producer_ms=T0_MS + 1000 * second,
-            length_ms=1000,
-            patch=None,
-        )
-        archive.commit([fragment], durable=True)
-        return fragment
-
-    def seconds(self, arn: str = ARN) -> list[int]:
-        found = self.archive.after(self.archive.stream_id(arn), "0", limit=10_000)
-        return [(fragment.server_ms - T0_MS) // 1000 for fragment in found]
-
-    def segments(self) -> list[Path]:
-        return sorted(self.path.rglob("*.seg"))
 
 
 @pytest.fixture
-def box(tmp_path: Path) -> Iterator[Box]:
-    made = Box(tmp_path / "a")
+def box(tmp_path: Path) -> Iterator[DiskBox]:
+    made = DiskBox(tmp_path / "a")
     yield made
     made.archive.close()
 
 
-def reopened(box: Box) -> Box:
-    box.archive.close()
-    return Box(box.path)
-
-
-def test_fragments_come_back_whole(box: Box) -> None:
+def test_fragments_come_back_whole(box: DiskBox) -> None:
     """What was written is read again, with its header; the header is there once."""
     fragments = [box.put(second, b"media-%d" % second) for second in range(3)]
     for second, fragment in enumerate(fragments):
@@ -96,48 +40,7 @@ def test_fragments_come_back_whole(box: Box) -> None:
     assert box.seconds() == [0, 1, 2]
 
 
-def test_large_fragments_are_read_in_pieces(box: Box) -> None:
-    """The check covers all bytes and returns the first piece; read() returns the others."""
-    data = random.Random(1).randbytes(2 * MB + 5)
-    fragment = box.put(0, data)
-    first = box.archive.check(fragment)
-    rest = box.archive.read(fragment.place, len(first), 10 * MB)
-    assert (first + rest)[: fragment.size] == data
-
-
-def test_order_is_by_number(box: Box) -> None:
-    """after() pages by number, newest() and find() are exact."""
-    fragments = [box.put(second) for second in range(4)]
-    stream_id = box.archive.stream_id(ARN)
-    found = box.archive.after(stream_id, fragments[0].number, before=fragments[3].number, limit=1)
-    assert [f.number for f in found] == [fragments[1].number]
-    assert box.archive.newest(stream_id) == fragments[3]
-    assert box.archive.find(stream_id, fragments[2].number) == fragments[2]
-    assert box.archive.find(stream_id, "1") is None
-
-
-@pytest.mark.parametrize(
-    ("origin", "ms", "second"),
-    [
-        (TimeOrigin.PRODUCER, 10_500, 10),
-        (TimeOrigin.PRODUCER, 11_000, 20),
-        (TimeOrigin.PRODUCER, 0, 10),
-        (TimeOrigin.PRODUCER, 21_000, None),
-        (TimeOrigin.SERVER, 10_899, 10),
-        (TimeOrigin.SERVER, 10_950, 20),
-        (TimeOrigin.SERVER, 99_000, None),
-    ],
-)
-def test_times_are_contained_or_followed(
-    box: Box, origin: TimeOrigin, ms: int, second: int | None
-) -> None:
-    """at() finds the fragment that contains a time, else the one that begins next."""
-    by_second = {second: box.put(second) for second in (10, 20)}
-    found = box.archive.at(box.archive.stream_id(ARN), origin, T0_MS + ms)
-    assert found == (None if second is None else by_second[second])
-
-
-def test_what_is_not_committed_is_not_there(box: Box) -> None:
+def test_what_is_not_committed_is_not_there(box: DiskBox) -> None:
     """A fragment without its row is unknown after a restart, and its bytes are cut off."""
     box.put(0)
     (segment,) = box.segments()
@@ -145,29 +48,19 @@ def test_what_is_not_committed_is_not_there(box: Box) -> None:
     writer = box.archive.begin(box.archive.stream_id(ARN), DAY)
     writer.write(b"header", [b"half a fragment"])
     assert segment.read_bytes() == committed + b"half a fragment"
-    again = reopened(box)
+    again = box.reopened()
     assert again.seconds() == [0]
     assert segment.read_bytes() == committed
     assert again.lost == []
     again.archive.close()
 
 
-def test_abandoned_fragments_leave_no_trace(box: Box) -> None:
-    """An abandoned fragment is never found; the next one goes behind its bytes."""
-    writer = box.archive.begin(box.archive.stream_id(ARN), DAY)
-    writer.write(b"header", [b"void"])
-    writer.abandon()
-    fragment = box.put(1)
-    assert box.archive.check(fragment) == b"media"
-    assert box.seconds() == [1]
-
-
-def test_files_nobody_knows_are_removed(box: Box) -> None:
+def test_files_nobody_knows_are_removed(box: DiskBox) -> None:
     """A segment that was created but never committed to goes at the next start."""
     box.put(0)
     stray = box.segments()[0].with_name("000000009999.seg")
     stray.write_bytes(b"x")
-    again = reopened(box)
+    again = box.reopened()
     assert not stray.exists()
     again.archive.close()
 
@@ -181,29 +74,29 @@ def test_files_nobody_knows_are_removed(box: Box) -> None:
     ],
 )
 def test_a_truncated_file_loses_only_what_lay_beyond(
-    box: Box, second: int, keep: int, left: list[int], lost: list[tuple[str, int]]
+    box: DiskBox, second: int, keep: int, left: list[int], lost: list[tuple[str, int]]
 ) -> None:
     """Fragments beyond the end of a file are forgotten, logged and counted; the others stay."""
     fragments = [box.put(second) for second in range(3)]
     (segment,) = box.segments()
     os.truncate(segment, fragments[second].place.offset + keep)
-    again = reopened(box)
+    again = box.reopened()
     assert (again.seconds(), again.lost) == (left, lost)
     again.put(9)  # and it goes on
     assert again.seconds() == [*left, 9]
     again.archive.close()
 
 
-def test_a_missing_file_loses_its_fragments(box: Box) -> None:
+def test_a_missing_file_loses_its_fragments(box: DiskBox) -> None:
     """Segments that somebody removed are forgotten at the next start."""
     box.put(0)
     box.segments()[0].unlink()
-    again = reopened(box)
+    again = box.reopened()
     assert (again.seconds(), again.lost) == ([], [("missing", 1)])
     again.archive.close()
 
 
-def test_changed_bytes_are_noticed(box: Box) -> None:
+def test_changed_bytes_are_noticed(box: DiskBox) -> None:
     """A checksum covers header and fragment: damage is an error, never served."""
     fragment = box.put(0)
     (segment,) = box.segments()
@@ -219,7 +112,7 @@ def test_changed_bytes_are_noticed(box: Box) -> None:
         box.archive.check(fragment)
 
 
-def test_retention_by_age_frees_whole_segments(box: Box) -> None:
+def test_retention_by_age_frees_whole_segments(box: DiskBox) -> None:
     """Segments roll over with time; one goes when its newest fragment is too old."""
     hour = Retention(max_age_ms=HOUR_MS, max_bytes=None, durable=True)
     for minute in (0, 3, 7, 14):
@@ -227,14 +120,14 @@ def test_retention_by_age_frees_whole_segments(box: Box) -> None:
         box.put(60 * minute, retention=hour)
     assert len(box.segments()) == 3  # of six minutes: a tenth of the hour
     box.clock.advance(50 * 60)  # the first segment's newest is 61 minutes old
-    assert box.archive.enforce({ARN: hour}, max_bytes=1024 * MB) == 1
+    assert box.archive.enforce({ARN: hour}, max_bytes=1024 * MB) == Freed(segments=1)
     assert box.seconds() == [7 * 60, 14 * 60]
     assert len(box.segments()) == 2
 
 
 def test_retention_by_bytes_frees_the_oldest_of_all_streams(tmp_path: Path) -> None:
     """Over the limit the oldest segments go, whichever stream they belong to."""
-    box = Box(tmp_path / "a", max_bytes=MB)
+    box = DiskBox(tmp_path / "a", max_bytes=MB)
     for second in range(20):
         box.put(second, bytes(100_000), arn=(ARN, OTHER_ARN)[second % 2])
     assert box.archive.total_bytes > MB
@@ -247,26 +140,7 @@ def test_retention_by_bytes_frees_the_oldest_of_all_streams(tmp_path: Path) -> N
     box.archive.close()
 
 
-def test_bytes_of_one_stream_are_limited(box: Box) -> None:
-    """max_stream_bytes takes only from its stream."""
-    small = Retention(max_age_ms=HOUR_MS, max_bytes=MB, durable=True)
-    for second in range(20):
-        box.put(second, bytes(100_000), retention=small)
-        box.put(second, bytes(100_000), arn=OTHER_ARN)
-    box.archive.enforce({ARN: small, OTHER_ARN: DAY}, max_bytes=1024 * MB)
-    assert len(box.seconds(ARN)) in (9, 10)
-    assert len(box.seconds(OTHER_ARN)) == 20
-
-
-def test_a_fragment_freed_while_it_is_read(box: Box) -> None:
-    """A reader that was too slow is told that the fragment is gone, not that it is damaged."""
-    fragment = box.put(0)
-    box.archive.enforce({ARN: DAY}, max_bytes=0)
-    with pytest.raises(FragmentGoneError):
-        box.archive.check(fragment)
-
-
-def test_a_removed_stream_takes_late_commits_with_it(box: Box) -> None:
+def test_a_removed_stream_takes_late_commits_with_it(box: DiskBox) -> None:
     """Removing a stream frees its files; a fragment committed afterwards is not found."""
     box.put(0)
     writer = box.archive.begin(box.archive.stream_id(ARN), DAY)
@@ -287,13 +161,49 @@ def test_a_removed_stream_takes_late_commits_with_it(box: Box) -> None:
     assert box.seconds() == []
 
 
+def test_a_short_disk_frees_the_oldest_of_all_streams(tmp_path: Path) -> None:
+    """Below the limit of bytes, too, and no more than it is short of; it says how many."""
+    box = DiskBox(tmp_path / "a", max_bytes=MB)
+    for second in range(20):
+        box.put(second, bytes(60_000), arn=(ARN, OTHER_ARN)[second % 2])
+    kept = {ARN: DAY, OTHER_ARN: DAY}
+    before = box.archive.total_bytes
+    box.free = 10
+    assert box.archive.enforce(kept, max_bytes=1024 * MB) == Freed()
+    box.free = -150_000
+    assert box.archive.enforce(kept, max_bytes=1024 * MB) == Freed(segments=2, early=2)
+    # Two fragments to a segment; the segments of both streams take turns.
+    assert box.seconds(ARN) == [4, 6, 8, 10, 12, 14, 16, 18]
+    assert box.seconds(OTHER_ARN) == [5, 7, 9, 11, 13, 15, 17, 19]
+    assert 150_000 <= before - box.archive.total_bytes <= 270_000
+    box.archive.close()
+
+
+def test_a_short_disk_spares_what_has_still_to_be_read(tmp_path: Path) -> None:
+    """Newer video of other streams goes first; where that is not enough, it goes, and is told."""
+    box = DiskBox(tmp_path / "a", max_bytes=MB)
+    for second in range(20):
+        box.put(second, bytes(60_000), arn=ARN if second < 10 else OTHER_ARN)
+    kept = {ARN: DAY, OTHER_ARN: DAY}
+    box.free = -400_000
+    freed = box.archive.enforce(kept, max_bytes=1024 * MB, needed={ARN: box.number(3)})
+    assert freed == Freed(segments=4, early=4)
+    assert box.seconds(ARN) == [4, 5, 6, 7, 8, 9]
+    assert box.seconds(OTHER_ARN) == [14, 15, 16, 17, 18, 19]
+    box.free = -500_000
+    freed = box.archive.enforce(kept, max_bytes=1024 * MB, needed={ARN: box.number(3)})
+    assert (freed.early, freed.unread) == (5, 2)
+    assert box.seconds(ARN) == [8, 9]
+    box.archive.close()
+
+
 def test_an_index_of_another_version_is_refused(tmp_path: Path) -> None:
     """An archive written by a newer streamd is left alone."""
     connection = sqlite3.connect(tmp_path / "archive.sqlite")
     connection.execute("PRAGMA user_version = 99")
     connection.close()
     with pytest.raises(ArchiveError, match="another version"):
-        Box(tmp_path)
+        DiskBox(tmp_path)
 
 
 WRITER = textwrap.dedent(

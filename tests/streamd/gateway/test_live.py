@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from streamd.gateway.archive import Place, StoredFragment
 from streamd.gateway.fragmenter import Opened
 from streamd.gateway.live import KEPT_BYTES, FragmentState, LiveFragment, LiveStream, LiveStreams
 
@@ -58,6 +59,31 @@ def test_numbers_rise_and_name_the_one_before() -> None:
     assert second.previous == first.number < second.number == stream.newest
     assert stream.after(first.number) is second
     assert stream.open_fragment is second
+
+
+def test_two_that_take_themselves_for_home_make_no_number_twice() -> None:
+    """Fragments that arrive in one millisecond differ in the part that each side has drawn."""
+    sides = [make_stream(newest=f"{2**156:047d}") for _ in range(2)]
+    numbers = [side.begin(OPENED, server_ms=10).number for side in sides for _ in range(50)]
+    assert len(set(numbers)) == 100
+    assert [len(number) for number in numbers] == [47] * 100
+
+
+def test_what_another_replica_archived_is_behind_what_comes() -> None:
+    """Numbers rise beyond it; what is older than what is known changes nothing."""
+    stream = make_stream(newest=f"{2**156:047d}")
+    there = StoredFragment(
+        number=f"{2**156 + 2**120:047d}", server_ms=99, server_end_ms=99, producer_ms=0,
+        length_ms=0, place=Place(stream_id=1, segment_id=1, offset=0), size=0, crc32=0,
+        header_offset=0, header_size=0, header_crc32=0,
+    )  # fmt: skip
+    stream.learn(there)
+    assert (stream.newest, stream.newest_ms) == (there.number, 99)
+    assert stream.begin(OPENED, server_ms=10).number > there.number
+    newest = stream.newest
+    stream.learn(there)
+    stream.learn(None)
+    assert stream.newest == newest
 
 
 def test_archived_and_failed_fragments_are_no_longer_live() -> None:

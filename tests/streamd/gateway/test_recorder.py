@@ -45,7 +45,7 @@ class Bench:
             door=self.door,
             stream=self.stream,
             retention=lambda: RETENTION,
-            on_archived=self.archived.append,
+            on_persisted=self.archived.append,
             on_failed=lambda fragment, _error: self.failed.append(fragment),
             on_written=lambda _size: None,
         )

@@ -3,6 +3,8 @@ from __future__ import annotations
 import contextlib
 from pathlib import Path
 
+import pytest
+
 from streamd.config import KinesisVideoSettings
 from streamd.gateway.archive import Retention
 from streamd.gateway.retention import ClockWatch, retention_of
@@ -63,6 +65,24 @@ async def test_a_fast_producer_does_not_outrun_the_limit(tmp_path: Path) -> None
         body = await server.read_media(StartSelectorType="EARLIEST")
         assert cluster(59, size=200_000) in body
         assert cluster(0, size=200_000) not in body
+
+
+async def test_a_short_disk_frees_early_and_says_so(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A metric counts, a warning is said once; what still arrives is archived."""
+    settings = {"min_free_bytes": 1 << 60, "idle_seconds": 0.05}
+    async with serving(tmp_path, settings=settings) as server:
+        await server.create()
+        for second in range(2):
+            acks = await server.upload(HEADER + cluster(second, size=100_000))
+            assert acks[-1]["EventType"] == "PERSISTED"
+    async with serving(tmp_path, settings=settings) as server:
+        await eventually(lambda: not list(tmp_path.rglob("*.seg")))
+        await eventually(lambda: server.value("streamd_archive_freed_early_total") >= 1)
+        assert await server.read_media(StartSelectorType="EARLIEST") == b""
+    told = [record for record in caplog.records if "freed before its time" in record.message]
+    assert len(told) == 1
 
 
 async def test_old_fragments_go_and_deleted_streams_with_them(tmp_path: Path) -> None:

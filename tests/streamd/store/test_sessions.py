@@ -8,6 +8,7 @@ from collections import Counter
 import pytest
 
 from streamd.clock import SystemClock
+from streamd.kvs.numbers import new_number
 from streamd.lifecycle import Event, Status, TransitionError
 from streamd.resources import StartRequest
 from streamd.store import ClaimedSession, LimitError, StaleEpochError, Store
@@ -104,6 +105,25 @@ def test_expired_lease_is_claimed_with_the_next_epoch(store: Store, clock: Manua
     assert (taken.epoch, taken.owner) == (2, "worker-2")
     assert taken.last_fragment_number == "91343852333181432392682062607743920494406"
     assert store.renew_sessions("worker-1", {session_id: 1}, lease_seconds=LEASE) == {}
+
+
+def test_what_is_still_to_be_read_is_known_by_stream(store: Store, clock: ManualClock) -> None:
+    """Behind the last checkpoint, or where it was to begin; of two, behind the one further back."""
+    assert store.unread_positions() == {}
+    arn = FACE_SEARCH.input_arn
+    yard = FACE_SEARCH.model_copy(update={"input_arn": arn.replace("door", "yard")})
+    first, second = start(store, "a"), start(store, "b")
+    from_now = new_number(None, server_timestamp_ms=int(clock.epoch() * 1000))
+    assert store.unread_positions() == {arn: from_now}
+    store.claim_sessions("one", limit=2, lease_seconds=LEASE)
+    store.checkpoint(first, 1, f"{2**156 + 7:047d}")
+    store.checkpoint(second, 1, f"{2**156 + 9:047d}")
+    create_processor(store, "c", yard)
+    store.start_session(ACCOUNT, "c", StartRequest(fragment_number="123"), limit=9)
+    assert store.unread_positions() == {
+        arn: f"{2**156 + 7:047d}",
+        yard.input_arn: f"{123:047d}",
+    }
 
 
 def test_clock_that_was_set_back_frees_leases_of_the_future(
