@@ -3,6 +3,7 @@
 ::
 
     ArchiveError                  the archive cannot write or read: disk full, input/output error
+    ├── ArchiveUnavailableError   S3 does not answer; it may later
     ├── IndexDamagedError         the index cannot be read; it can be made again
     ├── FragmentGoneError         retention took the fragment meanwhile
     └── FragmentDamagedError      stored bytes are not those that were written
@@ -16,6 +17,7 @@ from streamd.kvs.acks import ErrorCode
 
 __all__ = [
     "ArchiveError",
+    "ArchiveUnavailableError",
     "FragmentDamagedError",
     "FragmentGoneError",
     "IndexDamagedError",
@@ -25,6 +27,10 @@ __all__ = [
 
 class ArchiveError(StreamdError):
     """The archive cannot write or read; the message carries the system's reason."""
+
+
+class ArchiveUnavailableError(ArchiveError):
+    """S3 cannot be asked what it holds of a stream, and guessing would be wrong."""
 
 
 class IndexDamagedError(ArchiveError):

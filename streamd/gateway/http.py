@@ -14,6 +14,7 @@ from aiohttp import HttpVersion11, web
 from streamd.access import CLIENT_GONE, OK, Access
 from streamd.config import AwsSettings
 from streamd.errors import StreamdError
+from streamd.gateway.errors import ArchiveUnavailableError
 from streamd.metrics import Metrics
 from streamd.protocol.errors import ServiceError, internal_error_code
 from streamd.protocol.rest_json import RestJson
@@ -134,6 +135,9 @@ def service_error(error: Exception, service: RestJson) -> ServiceError:
             )
         case StoreUnavailableError():
             logger.warning("the store does not answer", extra={"error": str(error)})
+            return ServiceError("ServiceUnavailable", "The service is temporarily unavailable.")
+        case ArchiveUnavailableError():
+            logger.warning("the archive does not answer", extra={"error": str(error)})
             return ServiceError("ServiceUnavailable", "The service is temporarily unavailable.")
         case StreamdError():
             logger.error("operation failed", extra={"error": str(error)})

@@ -34,7 +34,12 @@ from streamd.gateway.archive import (
     StoredFragment,
     TimeOrigin,
 )
-from streamd.gateway.errors import ArchiveError, FragmentDamagedError, FragmentGoneError
+from streamd.gateway.errors import (
+    ArchiveError,
+    ArchiveUnavailableError,
+    FragmentDamagedError,
+    FragmentGoneError,
+)
 from streamd.gateway.file_writer import FileWriter
 from streamd.gateway.fragment_files import FileState, FragmentFile, FragmentFiles
 from streamd.gateway.object_index import open_object_index
@@ -235,7 +240,7 @@ class S3Archive:
         """See ``Archive.refresh``.
 
         Raises:
-            ArchiveError: If S3 cannot be asked, and what is known here may lack fragments of
+            ArchiveUnavailableError: If S3 cannot be asked, and what is known here may lack fragments of
                 others: a reader would miss them, and numbers might not rise.
 
         """
@@ -248,7 +253,9 @@ class S3Archive:
             is_known = self._index.newest(stream_id) is not None and not self._is_shared
             is_known = is_known or self._listing.has_listed(stream_id)
             if is_new or not is_known:
-                raise ArchiveError(f"what S3 holds of the stream is not known: {error}") from error
+                raise ArchiveUnavailableError(
+                    f"what S3 holds of the stream is not known: {error}"
+                ) from error
             logger.warning(
                 "S3 cannot be asked what else it holds of the stream",
                 extra={"stream": arn, "error": str(error)},

@@ -10,10 +10,17 @@ from typing import Any
 import pytest
 from botocore.exceptions import EndpointConnectionError
 
+from streamd.config import S3Settings
 from streamd.gateway.archive import Freed, Retention, StoredFragment
-from streamd.gateway.errors import ArchiveError, FragmentDamagedError, FragmentGoneError
+from streamd.gateway.errors import (
+    ArchiveError,
+    ArchiveUnavailableError,
+    FragmentDamagedError,
+    FragmentGoneError,
+)
 from tests.support.archives import ARN, DAY, MB, OTHER_ARN, S3Box
 from tests.support.daemon import wait_until
+from tests.support.gateway import serving
 from tests.support.moto import Moto, client_error, moto_server
 
 AWAY = EndpointConnectionError(endpoint_url="http://s3.example")
@@ -196,14 +203,14 @@ def test_a_replica_that_knows_nothing_and_cannot_ask_refuses(box: S3Box, tmp_pat
     other = box.other(tmp_path / "b", recover=False)
     other.client.error = AWAY
     other.archive.recover()
-    with pytest.raises(ArchiveError, match="not known"):
+    with pytest.raises(ArchiveUnavailableError, match="not known"):
         other.refreshed()
     other.client.error = None
     assert other.refreshed() == [0]
     other.client.error = AWAY
     assert other.refreshed() == [0]
     # It was another's in between.
-    with pytest.raises(ArchiveError, match="not known"):
+    with pytest.raises(ArchiveUnavailableError, match="not known"):
         other.archive.refresh(other.archive.stream_id(ARN), is_new=True)
     other.archive.close()
 
@@ -219,7 +226,7 @@ def test_after_a_restart_without_s3_only_a_lone_daemon_goes_on(
     again.client.error = AWAY
     again.archive.recover()
     if is_shared:
-        with pytest.raises(ArchiveError, match="not known"):
+        with pytest.raises(ArchiveUnavailableError, match="not known"):
             again.refreshed()
     else:
         assert again.refreshed() == [0]
@@ -431,6 +438,27 @@ def test_an_upload_of_a_removed_stream_leaves_nothing(box: S3Box) -> None:
     removing.join(30)
     assert not removing.is_alive()
     assert (box.listed(), box.files()) == ([], [])
+
+
+async def test_a_stream_of_which_nothing_is_known_is_unavailable(
+    tmp_path: Path, unused_tcp_port: int
+) -> None:
+    """Without S3 its producer and its consumers get AWS's 503, and come back."""
+    s3 = S3Settings.model_validate(
+        {
+            "endpoint_url": f"http://127.0.0.1:{unused_tcp_port}",
+            "access_key_id": "test",
+            "secret_access_key": "test",
+        }
+    )
+    settings = {"archive": "s3", "archive_bucket": "video"}
+    async with serving(tmp_path, settings=settings, s3=s3) as server:
+        await server.create()
+        async with server.put_media() as producer:
+            assert producer.response.status == 503
+            await producer.send(b"")
+        async with server.get_media(StartSelectorType="EARLIEST") as answer:
+            assert answer.status == 503
 
 
 def test_buffers_never_go_to_s3(box: S3Box) -> None:
