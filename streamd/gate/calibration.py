@@ -12,7 +12,7 @@ from __future__ import annotations
 import bisect
 import enum
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import numpy as np
@@ -66,11 +66,23 @@ class GateProfile:
     curves: tuple[tuple[PictureClass, Curve], ...]
     limits: Peaks
     """Of the mean cost over each window."""
+    highest: float
+    """The lowest limit must not rise above this, or a visitor would not show."""
     noise: Blocks
 
     def is_above(self, peaks: Peaks) -> bool:
         """Whether packets say that something moves."""
         return any(peak > limit for peak, limit in zip(peaks, self.limits, strict=True))
+
+    def raised(self, peaks: Peaks) -> GateProfile | None:
+        """Return the profile after windows as dear as these turned out to be quiet.
+
+        ``None`` where quiet and active cannot be told apart any more.
+        """
+        limits = tuple(
+            max(limit, peak * 1.05 + 0.02) for limit, peak in zip(self.limits, peaks, strict=True)
+        )
+        return replace(self, limits=limits) if min(limits) <= self.highest else None
 
     def costs(self) -> Costs:
         """Return the costs of pictures by this profile, beginning now."""
@@ -150,6 +162,7 @@ class Calibration:
             regions=regions,
             curves=tuple(curves.items()),
             limits=limits,
+            highest=most,
             noise=self.scene.noise.copy(),
         )
         if not self._would_wake(samples, peaks, profile):

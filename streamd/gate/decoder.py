@@ -310,8 +310,8 @@ class GatedDecoder:
             # Open groups: what follows may refer to what was in front of the keyframe.
             self._refuse("a keyframe that is no IDR picture")
             return None
-        if self._gate.state is not State.QUIET and self._gate.packet(head, len(packet.data)):
-            self._gate.found(self._packet_ns(packet))
+        if self._gate.state is not State.QUIET:
+            self._gate.packet(head, len(packet.data))
         return head
 
     def _refuse(self, reason: str) -> None:

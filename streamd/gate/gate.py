@@ -9,13 +9,13 @@ wakes it, and whether a group is to be audited. What is decoded then is the busi
 from __future__ import annotations
 
 import logging
-from collections import Counter, deque
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import Final
 
 from processors.roi import Regions
 from streamd.gate.calibration import Calibration, GateProfile, Verdict
-from streamd.gate.complexity import Costs, cost_of
+from streamd.gate.complexity import Costs, Peaks, cost_of
 from streamd.gate.heads import PictureHead
 from streamd.gate.scene import Background, Luma, Motion, Scene, block_mask
 from streamd.gate.states import Event, State, Wake, next_state
@@ -33,8 +33,8 @@ RETRY_NS: Final = 300 * NS
 """In OPEN, before it is tried again."""
 FIRST_AUDIT, AUDIT_EVERY = 4, 32
 """Of quiet groups: the first soon, then one in so many."""
-FALSE_WAKES, FALSE_WAKES_NS = 4, 60 * NS
-"""So many wakes by packets without motion in so long: the scene is not what was learnt."""
+FALSE_ALARM_NS: Final = 1 * NS
+"""After packets that were dear for nothing: less than the hangover, the pictures were seen."""
 MOST_MISSES: Final = 3
 """Groups that were slept through, of a stream; then it stays open until it is tried again."""
 
@@ -67,8 +67,8 @@ class Gate:
         self._moved_ns: int | None = None
         self._looked_ns: int | None = None
         self._opened_ns = 0
-        self._woken_by_packets_ns: int | None = None
-        self._false_wakes: deque[int] = deque(maxlen=FALSE_WAKES)
+        self._dear_ns = 0  # the last packet that spoke for motion
+        self._dearest: Peaks | None = None  # since packets woke it
         self._quiet_groups = 0
 
     @property
@@ -107,10 +107,9 @@ class Gate:
     def jump(self, time_ns: int) -> None:
         """Take note that time does not go on where it was."""
         self._now_ns = self._active_ns = time_ns
-        self._moved_ns = self._looked_ns = self._woken_by_packets_ns = None
+        self._moved_ns = self._looked_ns = self._dearest = None
         self._opened_ns = min(self._opened_ns, time_ns)
         self._motion.clear()
-        self._false_wakes.clear()
         if self._costs is not None:
             self._costs.clear()
         if self.state is State.CALIBRATING:
@@ -127,7 +126,16 @@ class Gate:
         if self._costs is None or cost is None or self.profile is None:
             return False
         peaks = self._costs.add(cost)
-        return peaks is not None and self.profile.is_above(peaks)
+        if peaks is None or not self.profile.is_above(peaks):
+            return False
+        self._dear_ns = self._now_ns
+        if self._dearest is None:
+            self._dearest = peaks
+            # Windows lag behind: what moved a moment ago still speaks.
+            if self._moved_ns is not None and self._now_ns - self._moved_ns > HANGOVER_NS:
+                self._moved_ns = None
+        self._dearest = tuple(map(max, self._dearest, peaks))
+        return True
 
     def is_due(self, time_ns: int) -> bool:
         """Whether the picture of this time is wanted by :meth:`look`."""
@@ -158,9 +166,13 @@ class Gate:
                 self.open(Event.NOT_SEPARABLE)
             elif profile is not None:
                 self._take(profile)
-        if self.state is not State.LIVE or self._now_ns - self._active_ns < HANGOVER_NS:
+        if (
+            self.state is not State.LIVE
+            or self._now_ns - self._active_ns < HANGOVER_NS
+            or self._now_ns - self._dear_ns < FALSE_ALARM_NS
+        ):
             return False
-        return not self._slept_badly()
+        return self._learns_from_alarm()
 
     def fall_quiet(self, luma: Luma) -> None:
         """Begin to decode keyframes only; this one is what the next are compared with."""
@@ -190,10 +202,9 @@ class Gate:
     def wake(self, cause: Wake) -> None:
         """Decode everything from now on."""
         self.stats.wakes[cause] += 1
-        self._active_ns = self._now_ns
         self._background = None
-        if cause is Wake.PACKETS:
-            self._woken_by_packets_ns, self._moved_ns = self._now_ns, None
+        if cause is not Wake.PACKETS:
+            self._active_ns = self._now_ns
         self._apply(Event.WOKEN)
         if cause is Wake.AUDIT:
             # What was learnt let motion through: learn it again, and in the end give up.
@@ -220,17 +231,17 @@ class Gate:
         self._motion = Motion(self._scene)
         self._calibration = Calibration(self._scene)
 
-    def _slept_badly(self) -> bool:
-        """Whether it wakes for nothing so often that it has to learn anew."""
-        woken, self._woken_by_packets_ns = self._woken_by_packets_ns, None
-        if woken is None or self._moved_ns is not None:
+    def _learns_from_alarm(self) -> bool:
+        """Raise the limits after packets were dear and nothing moved; ``False``: no more can be."""
+        dearest, self._dearest = self._dearest, None
+        if dearest is None or self._moved_ns is not None or self.profile is None:
+            return True
+        raised = self.profile.raised(dearest)
+        if raised is None:
+            self._apply(Event.WRONG)
+            self._forget()
             return False
-        self._false_wakes.append(woken)
-        wakes = self._false_wakes
-        if len(wakes) < FALSE_WAKES or wakes[-1] - wakes[0] > FALSE_WAKES_NS:
-            return False
-        self._apply(Event.WRONG)
-        self._forget()
+        self.profile = raised
         return True
 
     def _take(self, profile: GateProfile) -> None:
@@ -243,8 +254,7 @@ class Gate:
         self.profile = self._costs = self._background = None
         self._calibration = Calibration(self._scene)
         self._motion.clear()
-        self._false_wakes.clear()
-        self._active_ns, self._woken_by_packets_ns = self._now_ns, None
+        self._active_ns, self._dearest = self._now_ns, None
 
     def _apply(self, event: Event) -> None:
         before = self.stats.state

@@ -37,7 +37,7 @@ class Event(enum.Enum):
     WOKEN = "woken"
     """Something may be moving, see :class:`Wake`."""
     WRONG = "wrong"
-    """The audit saw motion that was slept through, or it wakes for nothing again and again."""
+    """The audit saw motion that was slept through, or it wakes for nothing too often."""
     RETRY = "retry"
     """Enough time has passed to try again."""
     CHANGED = "changed"

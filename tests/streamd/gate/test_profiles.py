@@ -15,6 +15,7 @@ def profile() -> GateProfile:
         regions=(),
         curves=(),
         limits=(0.2, 0.2, 0.2),
+        highest=0.5,
         noise=np.zeros((30, 40), np.float32),
     )
 
