@@ -232,6 +232,10 @@ class AnalysisSettings(Section):
     """A detection counts when more than this share of its box lies in one region."""
     session_idle_seconds: PositiveFloat = 10.0
     """A label session ends when its stream brings nothing for this long."""
+    hardware_decoder: Literal["none", "auto", "cuda", "qsv", "vaapi", "videotoolbox", "d3d11va"] = (
+        "none"
+    )
+    """Device that decodes video; where it is missing or refuses, the CPU does."""
     follow_faces: bool = True
     """Embed a face once while it is followed from frame to frame, unless its picture improves."""
     overload: Literal["rate", "latency"] = "rate"

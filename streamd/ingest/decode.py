@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from processors.geometry import WHOLE_PICTURE, Box
 from processors.picture import pixel_rectangle
 from streamd.ingest.errors import DecodeError, PictureTooLargeError, UnsupportedCodecError
+from streamd.ingest.hardware import NO_DEVICE, open_hardware
 from streamd.ingest.inflight import InFlight, PacketPlace
 from streamd.kvs.fragments import FragmentInfo, Packet
 from streamd.kvs.mkv_parts import Track
@@ -150,17 +151,24 @@ class Decoder:
     """Decodes the video track of one session; used by one thread at a time."""
 
     def __init__(
-        self, *, max_frame_pixels: int = DEFAULT_MAX_PIXELS, keep_corrupt: bool = False
+        self,
+        *,
+        max_frame_pixels: int = DEFAULT_MAX_PIXELS,
+        keep_corrupt: bool = False,
+        hardware: str = NO_DEVICE,
     ) -> None:
         """Create a decoder; the codec is chosen by the first packet.
 
         Args:
             max_frame_pixels: Larger pictures are refused before they are decoded.
             keep_corrupt: Give out frames the decoder marked as damaged.
+            hardware: Device to decode on, see :func:`streamd.ingest.hardware.open_hardware`.
         """
         self.stats = DecoderStats()
         self._max_frame_pixels = max_frame_pixels
         self._keep_corrupt = keep_corrupt
+        self._hardware = hardware
+        self._is_unproved = False  # a device's decoder that has given no frame yet
         self._context: VideoCodecContext | None = None
         self._codec: tuple[str, bytes] | None = None
         self._nal_form: NalForm | None = None  # of codecs that have NAL units
@@ -235,7 +243,7 @@ class Decoder:
         self._awaits_keyframe = False
         number = self._in_flight.add(packet)
         try:
-            frames = self._feed(packet.data, number)
+            frames = self._feed_proving(track, packet.data, number)
         except av.FFmpegError as error:
             self._in_flight.drop(number)
             self.stats.damaged_packets += 1
@@ -243,6 +251,20 @@ class Decoder:
             self._refuse_large_pictures(track, error)
             return
         yield from self._placed(frames)
+
+    def _feed_proving(self, track: Track, data: bytes, number: int) -> list[av.VideoFrame]:
+        """Feed a packet; a device that refuses its first one is given up for the CPU."""
+        try:
+            frames = self._feed(data, number)
+        except av.FFmpegError as error:
+            if not self._is_unproved:
+                raise
+            logger.warning("the device cannot decode this stream, the CPU does: %s", error)
+            self._hardware, self._is_unproved = NO_DEVICE, False
+            self._context = _open_context(track, self._max_frame_pixels, NO_DEVICE)
+            return self._feed(data, number)
+        self._is_unproved = self._is_unproved and not frames
+        return frames
 
     def _feed(self, data: bytes, number: int) -> list[av.VideoFrame]:
         assert self._context is not None
@@ -272,7 +294,8 @@ class Decoder:
             except av.FFmpegError:
                 self.stats.damaged_packets += 1
             logger.info("the video's codec settings changed", extra={"codec": track.codec_id})
-        self._context = _open_context(track, self._max_frame_pixels)
+        self._context = _open_context(track, self._max_frame_pixels, self._hardware)
+        self._is_unproved = bool(self._context.is_hwaccel)
         codec, private = _codec_of(track)
         self._nal_form = NalForm(codec, private) if codec in _NAL_CODECS else None
         self._codec = (track.codec_id, track.codec_private)
@@ -287,10 +310,12 @@ class Decoder:
                 raise PictureTooLargeError(width, height, self._max_frame_pixels) from error
 
 
-def _open_context(track: Track, max_pixels: int) -> VideoCodecContext:
+def _open_context(track: Track, max_pixels: int, hardware: str) -> VideoCodecContext:
     name, extradata = _codec_of(track)
     try:
-        context = cast(VideoCodecContext, av.CodecContext.create(name, "r"))
+        context = open_hardware(name, hardware) or cast(
+            VideoCodecContext, av.CodecContext.create(name, "r")
+        )
         context.thread_count = 1  # many streams share the cores; more threads gain nothing
         context.options = {"max_pixels": str(max_pixels)}
         if extradata:
