@@ -42,6 +42,19 @@ class Picture(Protocol):
 
         """
 
+    def luma(self, region: Box, *, width_px: int, height_px: int) -> NDArray[np.uint8]:
+        """Return the brightness of ``region``, scaled to ``(height_px, width_px)`` uint8.
+
+        Args:
+            region: As for :meth:`rgb`.
+            width_px: Width of the result.
+            height_px: Height of the result.
+
+        Raises:
+            ValueError: If nothing of the region lies inside the picture.
+
+        """
+
 
 class ArrayPicture:
     """A picture held as an RGB array of shape (height, width, 3), dtype uint8."""
@@ -77,6 +90,11 @@ class ArrayPicture:
                 box=(left, top, right, bottom),
             )
         return np.ascontiguousarray(np.asarray(scaled, dtype=np.uint8))
+
+    def luma(self, region: Box, *, width_px: int, height_px: int) -> NDArray[np.uint8]:
+        """See :meth:`Picture.luma`."""
+        pixels = self.rgb(region, width_px=width_px, height_px=height_px)
+        return np.asarray(Image.fromarray(pixels).convert("L"), dtype=np.uint8)
 
 
 def pixel_rectangle(picture: Picture, region: Box = WHOLE_PICTURE) -> tuple[int, int, int, int]:

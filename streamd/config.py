@@ -236,6 +236,8 @@ class AnalysisSettings(Section):
         "none"
     )
     """Device that decodes video; where it is missing or refuses, the CPU does."""
+    skip_still: bool = True
+    """Look at a frame only where something has changed since the last one that showed nothing."""
     follow_faces: bool = True
     """Embed a face once while it is followed from frame to frame, unless its picture improves."""
     overload: Literal["rate", "latency"] = "rate"

@@ -173,6 +173,11 @@ class Metrics:
         self.frames_analyzed = counter(
             "streamd_frames_analyzed_total", "Frames analysed.", "stream_processor"
         )
+        self.frames_still = counter(
+            "streamd_frames_still_total",
+            "Frames like the last one that showed nothing, in which no network looked again.",
+            "stream_processor",
+        )
         self.detections = counter(
             "streamd_detections_total", "Faces or objects found.", "stream_processor", "label"
         )

@@ -26,6 +26,7 @@ from streamd.gate.scene import HEIGHT_PX, WIDTH_PX, Luma
 from streamd.gate.states import Event, State, Wake
 from streamd.ingest.decode import DEFAULT_MAX_PIXELS, DecodedFrame, Decoder, DecoderStats
 from streamd.ingest.errors import DecodeError
+from streamd.ingest.hardware import NO_DEVICE
 from streamd.ingest.timeline import start_ns
 from streamd.kvs.fragments import FragmentInfo, Packet
 from streamd.kvs.mkv_parts import Track
@@ -57,6 +58,7 @@ class GatedDecoder:
         max_frame_pixels: int = DEFAULT_MAX_PIXELS,
         regions: Regions | None = None,
         profile: GateProfile | None = None,
+        hardware: str = NO_DEVICE,
     ) -> None:
         """Create a decoder; the codec is chosen by the first packet.
 
@@ -65,8 +67,9 @@ class GatedDecoder:
             regions: Regions of interest of all that analyse the frames: what moves outside
                 them alone does not matter. ``None``: the whole picture does.
             profile: What was learnt of the same stream before, used if it fits.
+            hardware: Device to decode on, see :func:`streamd.ingest.hardware.open_hardware`.
         """
-        self._decoder = Decoder(max_frame_pixels=max_frame_pixels)
+        self._decoder = Decoder(max_frame_pixels=max_frame_pixels, hardware=hardware)
         self._gate = Gate(regions or Regions())
         self._profile = profile
         self._heads: Heads | None = None

@@ -16,6 +16,7 @@ from streamd.pipeline.collection_search import CollectionSearch
 from streamd.pipeline.errors import SessionFailedError
 from streamd.pipeline.progress import SessionProgress
 from streamd.pipeline.regions import regions_of
+from streamd.pipeline.stillness import Stillness
 from streamd.records import FramePosition, OutboxItem, face_search, object_item, record_item
 from streamd.records.face_search import FaceMatch, FoundFace
 from streamd.records.layout import records_key, session_prefix
@@ -42,6 +43,7 @@ class FaceSearchAnalysis:
         search: CollectionSearch,
         region_min_overlap: float,
         follows_faces: bool,
+        skips_still: bool,
         metrics: Metrics,
     ) -> None:
         settings = processor.definition.settings
@@ -54,6 +56,7 @@ class FaceSearchAnalysis:
         self.regions = regions_of(processor.definition.regions_of_interest)
         self._min_overlap = region_min_overlap
         self.has_found = False
+        self._stillness = Stillness(self.regions) if skips_still else None
         self._follows_faces = follows_faces
         self._tracks = FaceTracks()
         self._metrics = metrics
@@ -80,7 +83,7 @@ class FaceSearchAnalysis:
 
         """
         del progress
-        faces = self._detect(picture)
+        faces = self._look(picture, position)
         self.has_found = bool(faces)
         found = self._find(picture, faces, position)
         self._count(found)
@@ -113,9 +116,19 @@ class FaceSearchAnalysis:
         numbers = dict.fromkeys(number for number, _ in self._lines)
         return [item for n in numbers for item in self.fragment_done(n, progress=progress)]
 
-    def _detect(self, picture: Picture) -> list[DetectedFace]:
+    def _look(self, picture: Picture, position: FramePosition) -> list[DetectedFace]:
         if self.regions.crop.area <= 0:
             return []  # all regions lie outside the frame
+        if self._stillness is None:
+            return self._detect(picture)
+        if self._stillness.holds(picture, position.media_seconds):
+            self._metrics.frames_still.labels(self._processor.name).inc()
+            return []
+        faces = self._detect(picture)
+        self._stillness.looked(has_found=bool(faces))
+        return faces
+
+    def _detect(self, picture: Picture) -> list[DetectedFace]:
         return [
             face
             for face in self._analyzer.detect(picture, region=self.regions.crop)
@@ -128,7 +141,7 @@ class FaceSearchAnalysis:
         """Match the faces, each by a vector of this frame or, where it is followed, before."""
         if not self._follows_faces:
             return self._match(faces, self._analyzer.embed(picture, faces)) if faces else []
-        seconds = position.producer_timestamp_ms / 1000 + position.frame_offset_ns / 1e9
+        seconds = position.media_seconds
         tracks = self._tracks.follow(faces, seconds)
         due = [
             (face, track)

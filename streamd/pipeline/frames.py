@@ -110,9 +110,13 @@ class FrameReader:
         """
         self._gated: GatedDecoder | None = None
         if settings.gate == "compressed":
-            self._gated = GatedDecoder(max_frame_pixels=settings.max_frame_pixels, profile=profile)
+            self._gated = GatedDecoder(
+                max_frame_pixels=settings.max_frame_pixels,
+                profile=profile,
+                hardware=settings.hardware_decoder,
+            )
         self._decoder: Decoder | GatedDecoder = self._gated or Decoder(
-            max_frame_pixels=settings.max_frame_pixels
+            max_frame_pixels=settings.max_frame_pixels, hardware=settings.hardware_decoder
         )
         self._on_damage = on_damage
         self._timeline = Timeline()

@@ -15,6 +15,7 @@ from processors.results import DetectedLabel
 from streamd.metrics import Metrics
 from streamd.pipeline.progress import SessionProgress
 from streamd.pipeline.regions import regions_of
+from streamd.pipeline.stillness import Stillness
 from streamd.records import (
     FramePosition,
     OutboxItem,
@@ -84,6 +85,7 @@ class LabelDetectionAnalysis:
         analyzer: LabelAnalyzer,
         labels: frozenset[str],
         region_min_overlap: float,
+        skips_still: bool,
         metrics: Metrics,
     ) -> None:
         definition = processor.definition
@@ -94,6 +96,7 @@ class LabelDetectionAnalysis:
         self._min_confidence = definition.settings.min_confidence_percent
         self.regions = regions_of(definition.regions_of_interest)
         self._min_overlap = region_min_overlap
+        self._stillness = Stillness(self.regions) if skips_still else None
         self.has_found = False
         self._metrics = metrics
         self._information = SessionInformation(
@@ -123,7 +126,7 @@ class LabelDetectionAnalysis:
         items: list[OutboxItem] = []
         rgb: NDArray[np.uint8] | None = None
         # The surest detection of a class makes its hero frame.
-        labels = self._detect(picture)
+        labels = self._look(picture, position)
         self.has_found = bool(labels)
         for label in sorted(labels, key=lambda found: -found.confidence_percent):
             self._metrics.detections.labels(self._processor.name, label.name).inc()
@@ -165,6 +168,18 @@ class LabelDetectionAnalysis:
         )
         event_id = label_detection.complete_event_id(self._information)
         return [*items, *self._message(document, event_id, None)]
+
+    def _look(self, picture: Picture, position: FramePosition) -> list[DetectedLabel]:
+        if self.regions.crop.area <= 0:
+            return []  # all regions lie outside the frame
+        if self._stillness is None:
+            return self._detect(picture)
+        if self._stillness.holds(picture, position.media_seconds):
+            self._metrics.frames_still.labels(self._processor.name).inc()
+            return []
+        labels = self._detect(picture)
+        self._stillness.looked(has_found=bool(labels))
+        return labels
 
     def _detect(self, picture: Picture) -> list[DetectedLabel]:
         found = self._analyzer.detect(

@@ -158,6 +158,7 @@ async def _face_search(
         search=parts.search,
         region_min_overlap=parts.settings.analysis.region_min_overlap,
         follows_faces=parts.settings.analysis.follow_faces,
+        skips_still=parts.settings.analysis.skip_still,
         metrics=parts.metrics,
     )
 
@@ -188,6 +189,7 @@ async def _label_detection(
         analyzer=analyzer,
         labels=asked,
         region_min_overlap=parts.settings.analysis.region_min_overlap,
+        skips_still=parts.settings.analysis.skip_still,
         metrics=parts.metrics,
     )
     return analysis, f"Label pack {analyzer.name}: {'; '.join(notes)}" if notes else None

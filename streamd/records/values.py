@@ -42,6 +42,11 @@ class FramePosition:
     frame_offset_ns: int
     """From the start of the fragment to the frame: block time minus cluster time."""
 
+    @property
+    def media_seconds(self) -> float:
+        """The producer's time of the frame, seconds since 1970."""
+        return self.producer_timestamp_ms / 1000 + self.frame_offset_ns / 1e9
+
 
 def encode(document: Mapping[str, object]) -> bytes:
     """Return the document as compact JSON; the bytes are ASCII, hence valid UTF-8 whatever is in it.

@@ -1,0 +1,57 @@
+"""Frames that need not be looked at: nothing has changed since one that showed nothing. Pure.
+
+A frame is compared, inside the regions of interest, with the last one a network has looked at
+and found nothing in, not with the frame before: what moves slowly adds up until it shows. A
+network looks once a second whatever is seen, so nothing that stands there is overlooked for
+longer; and while there is something in view it looks at every frame.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from processors.picture import Picture
+from processors.roi import Regions
+from streamd.gate.scene import HEIGHT_PX, WIDTH_PX, Luma, Scene, block_mask
+
+__all__ = ["Stillness"]
+
+LOOK_SECONDS: Final = 1.0
+"""The longest time without a look."""
+SURELY_STILL: Final = 0.7
+"""Of the change that counts as motion."""
+
+
+class Stillness:
+    """Remembers the last empty frame of one session's stream."""
+
+    def __init__(self, regions: Regions) -> None:
+        self._crop, mask = block_mask(regions)
+        self._scene = Scene(mask)
+        self._empty: Luma | None = None
+        self._empty_seconds = 0.0
+        self._newest: Luma | None = None
+        self._newest_seconds = 0.0
+
+    def holds(self, picture: Picture, seconds: float) -> bool:
+        """Return whether the frame can only show what the last empty one showed: nothing.
+
+        Args:
+            picture: The frame.
+            seconds: Its media time; a step back is another time.
+
+        """
+        luma = picture.luma(self._crop, width_px=WIDTH_PX, height_px=HEIGHT_PX)
+        self._newest, self._newest_seconds = luma, seconds
+        if self._empty is None or not 0 <= seconds - self._empty_seconds < LOOK_SECONDS:
+            return False
+        return self._scene.change(luma, self._empty) < SURELY_STILL
+
+    def looked(self, *, has_found: bool) -> None:
+        """Take note of what a network found in the frame of the last :meth:`holds`."""
+        if has_found or self._newest is None:
+            self._empty = None
+            return
+        if self._empty is not None:
+            self._scene.watch(self._newest, self._empty)
+        self._empty, self._empty_seconds = self._newest, self._newest_seconds
