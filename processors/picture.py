@@ -81,7 +81,7 @@ class ArrayPicture:
         """See :meth:`Picture.rgb`; shrinks by area averaging, enlarges bilinearly."""
         left, top, right, bottom = pixel_rectangle(self, region)
         shrinks = width_px < right - left and height_px < bottom - top
-        if (left, top, right, bottom) == (0, 0, width_px, height_px):
+        if (left, top, right, bottom) == (0, 0, width_px, height_px) == (0, 0, *self._image.size):
             scaled = self._image
         else:
             scaled = self._image.resize(
