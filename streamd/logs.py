@@ -19,11 +19,17 @@ __all__ = ["JsonFormatter", "TextFormatter", "configure", "masked"]
 MASK: Final = "***"
 _SECRET_KEY = re.compile(r"secret|password|passwd|token|authorization|credential|vector", re.I)
 _SECRET_TEXT: Final = (
-    (re.compile(r"(?<=://)[^/\s@]+@"), f"{MASK}@"),
-    (re.compile(r"(?<=X-Amz-Signature=)[0-9a-f]+", re.I), MASK),
-    (re.compile(r"(?<=X-Amz-Security-Token=)[^&\s]+", re.I), MASK),
+    # To the last "@": a password that was not percent-encoded may hold one.
+    (re.compile(r"(?<=://)[^/\s]+@"), f"{MASK}@"),
     (re.compile(r"(?<=Signature=)[0-9a-f]{16,}"), MASK),
     (re.compile(r"(?i)(?<=secret_access_key=)\S+"), MASK),
+    # Some cameras take it in the path: rtsp://camera/user=admin_password=..._channel=1.sdp
+    (re.compile(r"(?i)(?<=password=)[^&\s\"<>]+"), MASK),
+)
+_PARAMETER: Final = re.compile(r"(?<=[?&;#])([^\s=&;?#]+)=([^&\s\"<>]+)")
+"""Of a URL's query, or of its fragment, where OAuth has its tokens."""
+_SECRET_PARAMETER: Final = re.compile(
+    r"pass|pwd|psw|secret|token|auth|credential|(?:key|sig|signature)$", re.I
 )
 _STANDARD: Final = frozenset(
     logging.LogRecord("", 0, "", 0, "", None, None).__dict__
@@ -101,7 +107,12 @@ def masked(text: str) -> str:
     """Return the text without passwords of URLs, signatures and tokens."""
     for pattern, replacement in _SECRET_TEXT:
         text = pattern.sub(replacement, text)
-    return text
+    return _PARAMETER.sub(_masked_parameter, text)
+
+
+def _masked_parameter(found: re.Match[str]) -> str:
+    name = found[1]
+    return f"{name}={MASK}" if _SECRET_PARAMETER.search(name) else found[0]
 
 
 def _fields(record: logging.LogRecord) -> dict[str, Any]:

@@ -104,6 +104,29 @@ def test_secrets_are_masked(
     assert "***" in line
 
 
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("http://cam/v?user=a&password=hush&ch=1", "http://cam/v?user=a&password=***&ch=1"),
+        ("http://cam/v?pwd=hush", "http://cam/v?pwd=***"),
+        (
+            "http://s3/x?X-Amz-Security-Token=hu%2Fsh&part=2",
+            "http://s3/x?X-Amz-Security-Token=***&part=2",
+        ),
+        ("http://s3/x?X-Amz-Signature=hush", "http://s3/x?X-Amz-Signature=***"),
+        ("https://hooks/in?token=hush is away", "https://hooks/in?token=*** is away"),
+        ("https://hooks/in?a=1&api_key=hush", "https://hooks/in?a=1&api_key=***"),
+        ("https://hooks/in#access_token=hush", "https://hooks/in#access_token=***"),
+        ("rtsp://cam/user=a_password=hush_ch=1.sdp", "rtsp://cam/user=a_password=***"),
+        ("rtsp://admin:hu@sh@cam/1", "rtsp://***@cam/1"),
+        ("http://cam/v?keyframes=2&channel=1", "http://cam/v?keyframes=2&channel=1"),
+    ],
+)
+def test_secrets_of_urls_are_masked_and_the_rest_is_told(text: str, shown: str) -> None:
+    """Values of a query that are named like secrets are hidden, the others stay readable."""
+    assert logs.masked(f"opening {text}") == f"opening {shown}"
+
+
 def test_exceptions_carry_their_traceback() -> None:
     """logger.exception writes the traceback, masked."""
 
