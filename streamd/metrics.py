@@ -190,7 +190,7 @@ class Metrics:
             "streamd_face_matches_total", "Detected faces with a match.", "stream_processor"
         )
         self.analysis_share = gauge(
-            "streamd_analysis_share",
+            "streamd_analysis_rate_ratio",
             "Share of the analysed frames a second that were asked for, of live video; the least "
             "of all workers. Below 1 the machine is overloaded.",
             mode="livemin",
@@ -266,7 +266,7 @@ class Metrics:
             "streamd_camera_bytes_total", "Bytes sent into a camera's stream.", "camera"
         )
         self.camera_dropped = counter(
-            "streamd_camera_dropped_fragments_total",
+            "streamd_camera_fragments_dropped_total",
             "Fragments of a camera that the stream did not take in time.",
             "camera",
         )

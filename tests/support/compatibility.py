@@ -6,17 +6,13 @@
 from __future__ import annotations
 
 import inspect
-import sys
-from pathlib import Path
 from unittest.mock import Mock
 
 from streamd.api.server import RekognitionApi
 from streamd.protocol.service import load_service
+from tests.support.written_table import ROOT, WrittenTable
 
-__all__ = ["BEGIN", "END", "README", "served_operations", "table"]
-
-README = Path(__file__).parents[2] / "README.md"
-BEGIN, END = "<!-- operations: made by tests.support.compatibility -->", "<!-- end -->"
+__all__ = ["OPERATIONS_TABLE", "served_operations", "table"]
 
 _SYSTEMS: dict[str, frozenset[str]] = {
     "Streaming Video": frozenset({
@@ -76,15 +72,11 @@ def _listed(names: set[str]) -> str:
     return ", ".join(sorted(names)) or "none"
 
 
-def _main() -> None:
-    if "--write" not in sys.argv:
-        print(table())
-        return
-    text = README.read_text()
-    before, _, rest = text.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    README.write_text(f"{before}{BEGIN}\n{table()}\n{END}{after}")
-
+OPERATIONS_TABLE = WrittenTable(
+    document=ROOT / "README.md",
+    begin="<!-- operations: made by tests.support.compatibility -->",
+    make=table,
+)
 
 if __name__ == "__main__":
-    _main()
+    OPERATIONS_TABLE.main()

@@ -122,7 +122,7 @@ async def test_live_video_beyond_the_machine_is_analysed_at_a_lower_rate(parts: 
             if feed.pace.share < 1:
                 break
     assert feed.pace.share < 1
-    share = parts.metrics.registry.get_sample_value("streamd_analysis_share")
+    share = parts.metrics.registry.get_sample_value("streamd_analysis_rate_ratio")
     assert share is not None
     assert share < 1
     await feed.leave(seat)
