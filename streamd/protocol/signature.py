@@ -1,4 +1,4 @@
-"""Signature Version 4, from the server's side.
+"""Signature Version 4, from the server's side: whether what a request claims is true.
 
 The canonical request is built from the client's own list of signed headers and the path as
 it came, never through botocore's signer, which has its own view of the headers to sign and
@@ -21,26 +21,29 @@ around its time, a presigned one for as long as it says and a week at most.
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import hmac
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
-from urllib.parse import quote, unquote
+from datetime import timedelta
+from urllib.parse import quote
 
 from botocore.utils import normalize_url_path
 
 from streamd.clock import Clock
+from streamd.protocol.claim import (
+    ALGORITHM,
+    ISO_BASIC,
+    Claim,
+    RequestHead,
+    lifetime_of,
+    parse_timestamp,
+    read_claim,
+)
 from streamd.protocol.errors import ServiceError
 from streamd.protocol.identity import AccessKey, KeyRing
 
 __all__ = [
     "EMPTY_SHA256",
-    "Claim",
-    "RequestHead",
     "UnknownKeyError",
     "Verifier",
     "streamed_payload",
@@ -51,61 +54,10 @@ _STREAMED_PAYLOADS = frozenset(
     {EMPTY_SHA256, "UNSIGNED-PAYLOAD", "STREAMING-AWS4-HMAC-SHA256-PAYLOAD"}
 )
 """What PutMedia producers sign in place of their body's hash."""
-_ALGORITHM = "AWS4-HMAC-SHA256"
 _MAX_SKEW = timedelta(minutes=5)
-_MAX_EXPIRES_SECONDS = 7 * 24 * 3600
-_MAX_AUTHORIZATION_CHARACTERS = 8192
 _UNSIGNED_ALLOWED = frozenset({"x-amz-content-sha256", "x-amz-security-token"})
-_ISO_BASIC = "%Y%m%dT%H%M%SZ"
 _PORT = re.compile(r":\d+$")
 _SPACES = re.compile(r" +")
-
-
-@dataclass(frozen=True, kw_only=True)
-class RequestHead:
-    """A request without its body, as it came over the wire."""
-
-    method: str
-    target: str
-    """Path and query exactly as sent, still percent-encoded."""
-    headers: Sequence[tuple[str, str]]
-
-    @functools.cached_property
-    def by_name(self) -> Mapping[str, list[str]]:
-        """Values by lower-case name, in order."""
-        found: dict[str, list[str]] = {}
-        for name, value in self.headers:
-            found.setdefault(name.lower(), []).append(value)
-        return found
-
-    @property
-    def path(self) -> str:
-        """The path, still percent-encoded."""
-        return self.target.partition("?")[0]
-
-    @functools.cached_property
-    def query(self) -> list[tuple[str, str]]:
-        """The query's pairs, decoded, in order."""
-        pairs = (part.partition("=") for part in self.target.partition("?")[2].split("&") if part)
-        return [(unquote(name), unquote(value)) for name, _equals, value in pairs]
-
-    def header(self, name: str) -> str | None:
-        """Return the first value of a header, by its lower-case name."""
-        values = self.by_name.get(name)
-        return values[0] if values else None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Claim:
-    """What a request says of its signature; to be proved with :meth:`Verifier.prove`."""
-
-    access_key_id: str
-    scope: tuple[str, str, str]
-    """Date, region, service."""
-    signed_headers: tuple[str, ...]
-    signature: str
-    timestamp: str
-    in_query: bool
 
 
 class UnknownKeyError(ServiceError):
@@ -141,7 +93,7 @@ class Verifier:
             ServiceError: With the code AWS's front ends use.
 
         """
-        claim = _read_claim(head)
+        claim = read_claim(head)
         if self._keys.find(claim.access_key_id) is None:
             raise UnknownKeyError(claim.access_key_id)
         self._check_time(head, claim)
@@ -179,23 +131,23 @@ class Verifier:
         raise _mismatch()
 
     def _check_time(self, head: RequestHead, claim: Claim) -> None:
-        signed_at = _parse_timestamp(claim.timestamp)
+        signed_at = parse_timestamp(claim.timestamp)
         if claim.scope[0] != claim.timestamp[:8]:
             raise _invalid(
                 f"Date in Credential scope does not match YYYYMMDD from ISO-8601 version of "
                 f"date from HTTP: '{claim.scope[0]}' != '{claim.timestamp[:8]}'."
             )
         now = self._clock.now()
-        shown = now.strftime(_ISO_BASIC)
-        lifetime = _lifetime(head) if claim.in_query else _MAX_SKEW
+        shown = now.strftime(ISO_BASIC)
+        lifetime = lifetime_of(head) if claim.in_query else _MAX_SKEW
         if signed_at + lifetime < now:
-            limit = (now - lifetime).strftime(_ISO_BASIC)
+            limit = (now - lifetime).strftime(ISO_BASIC)
             raise _invalid(
                 f"Signature expired: {claim.timestamp} is now earlier than {limit} "
                 f"({shown} - {int(lifetime.total_seconds()) // 60} min.)"
             )
         if signed_at > now + _MAX_SKEW:
-            limit = (now + _MAX_SKEW).strftime(_ISO_BASIC)
+            limit = (now + _MAX_SKEW).strftime(ISO_BASIC)
             raise _invalid(
                 f"Signature not yet current: {claim.timestamp} is still later than {limit} "
                 f"({shown} + 5 min.)"
@@ -222,7 +174,7 @@ class Verifier:
         canonical = _canonical_request(head, claim, payload_hash, host)
         text = "\n".join(
             (
-                _ALGORITHM,
+                ALGORITHM,
                 claim.timestamp,
                 "/".join((*claim.scope, "aws4_request")),
                 hashlib.sha256(canonical.encode("utf-8", "surrogateescape")).hexdigest(),
@@ -258,104 +210,6 @@ def streamed_payload(head: RequestHead) -> str:
     if stated not in _STREAMED_PAYLOADS:
         raise _mismatch()
     return stated
-
-
-def _read_claim(head: RequestHead) -> Claim:
-    authorizations = head.by_name.get("authorization", [])
-    signed_query = any(name == "X-Amz-Algorithm" for name, _value in head.query)
-    if not authorizations and not signed_query:
-        raise ServiceError("MissingAuthenticationTokenException", "Missing Authentication Token")
-    if len(authorizations) + signed_query > 1:
-        raise _incomplete("The request carries more than one signature.")
-    if signed_query:
-        return _claim_of_query(head)
-    return _claim_of_header(head, authorizations[0])
-
-
-def _claim_of_header(head: RequestHead, authorization: str) -> Claim:
-    algorithm, _space, rest = authorization.strip().partition(" ")
-    if algorithm != _ALGORITHM or len(authorization) > _MAX_AUTHORIZATION_CHARACTERS:
-        raise _incomplete(f"Authorization header requires the algorithm '{_ALGORITHM}'.")
-    pairs = (part.strip().partition("=") for part in rest.split(","))
-    parts = {name: value for name, _equals, value in pairs}
-    for name in ("Credential", "SignedHeaders", "Signature"):
-        if not parts.get(name):
-            raise _incomplete(f"Authorization header requires '{name}' parameter.")
-    return _claim(
-        credential=parts["Credential"],
-        signed_headers=parts["SignedHeaders"],
-        signature=parts["Signature"],
-        timestamp=_header_timestamp(head),
-        in_query=False,
-    )
-
-
-def _claim_of_query(head: RequestHead) -> Claim:
-    parts = dict(head.query)
-    if len(parts) != len(head.query):
-        raise _incomplete("The query repeats a parameter.")
-    if parts["X-Amz-Algorithm"] != _ALGORITHM:
-        raise _incomplete(f"AWS query-string parameters must use '{_ALGORITHM}'.")
-    for name in ("Credential", "SignedHeaders", "Signature", "Date", "Expires"):
-        if not parts.get(f"X-Amz-{name}"):
-            raise _incomplete(f"AWS query-string parameters must include 'X-Amz-{name}'.")
-    return _claim(
-        credential=parts["X-Amz-Credential"],
-        signed_headers=parts["X-Amz-SignedHeaders"],
-        signature=parts["X-Amz-Signature"],
-        timestamp=parts["X-Amz-Date"],
-        in_query=True,
-    )
-
-
-def _claim(
-    *, credential: str, signed_headers: str, signature: str, timestamp: str, in_query: bool
-) -> Claim:
-    # From the right: AWS allows slashes in nothing but the key id.
-    parts = credential.rsplit("/", 4)
-    if len(parts) != 5 or parts[4] != "aws4_request" or not all(parts):
-        raise _incomplete(
-            "Credential must have exactly 5 slash-delimited elements, "
-            "e.g. keyid/date/region/service/term."
-        )
-    access_key_id, date, region, service, _term = parts
-    return Claim(
-        access_key_id=access_key_id,
-        scope=(date, region, service),
-        signed_headers=tuple(signed_headers.lower().split(";")),
-        signature=signature,
-        timestamp=timestamp,
-        in_query=in_query,
-    )
-
-
-def _header_timestamp(head: RequestHead) -> str:
-    if (given := head.header("x-amz-date")) is not None:
-        return given.strip()
-    if (date := head.header("date")) is not None:
-        try:
-            return parsedate_to_datetime(date).astimezone(UTC).strftime(_ISO_BASIC)
-        except (ValueError, OverflowError):
-            return date.strip()
-    raise _incomplete(
-        "Authorization header requires existence of either a 'X-Amz-Date' or a 'Date' header."
-    )
-
-
-def _parse_timestamp(timestamp: str) -> datetime:
-    try:
-        return datetime.strptime(timestamp, _ISO_BASIC).replace(tzinfo=UTC)
-    except ValueError:
-        raise _incomplete(
-            f"Date must be in ISO-8601 'basic format'. Got '{timestamp[:64]}'."
-        ) from None
-
-
-def _lifetime(head: RequestHead) -> timedelta:
-    text = dict(head.query)["X-Amz-Expires"]
-    if not (text.isascii() and text.isdigit() and 0 < int(text[:9]) <= _MAX_EXPIRES_SECONDS):
-        raise _incomplete(f"X-Amz-Expires must be between 1 and {_MAX_EXPIRES_SECONDS} seconds.")
-    return timedelta(seconds=int(text[:9]))
 
 
 def _check_signed_headers(head: RequestHead, claim: Claim) -> None:
@@ -402,10 +256,6 @@ def _quoted(text: str, *, safe: str) -> str:
 
 def _trimmed(value: str) -> str:
     return _SPACES.sub(" ", value.strip())
-
-
-def _incomplete(message: str) -> ServiceError:
-    return ServiceError("IncompleteSignatureException", message)
 
 
 def _invalid(message: str) -> ServiceError:

@@ -17,16 +17,12 @@ from aiohttp import web
 from aiohttp.typedefs import Middleware
 
 from streamd.protocol.aws_json import AwsJson
+from streamd.protocol.claim import RequestHead
 from streamd.protocol.errors import ServiceError
 from streamd.protocol.identity import Identity
 from streamd.protocol.rest_json import RestJson
 from streamd.protocol.serialize import Answer
-from streamd.protocol.signature import (
-    RequestHead,
-    UnknownKeyError,
-    Verifier,
-    streamed_payload,
-)
+from streamd.protocol.signature import UnknownKeyError, Verifier, streamed_payload
 
 __all__ = [
     "ACCOUNT_HEADER",

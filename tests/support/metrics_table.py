@@ -23,7 +23,8 @@ def instruments() -> list[Instrument]:
 
 def name_of(instrument: Instrument) -> str:
     """Return the name queries use; the library keeps that of a counter without its ending."""
-    return instrument._name + ("_total" if instrument._type == "counter" else "")
+    ending = "_total" if instrument._type == "counter" else ""
+    return f"{instrument._name}{ending}"
 
 
 def _table() -> str:

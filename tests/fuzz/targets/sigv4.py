@@ -12,9 +12,10 @@ from botocore.auth import SigV4Auth, SigV4QueryAuth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
+from streamd.protocol.claim import RequestHead
 from streamd.protocol.errors import ServiceError
 from streamd.protocol.identity import KeyRing
-from streamd.protocol.signature import RequestHead, Verifier, streamed_payload
+from streamd.protocol.signature import Verifier, streamed_payload
 from tests.fuzz.target import holds
 from tests.support.clock import ManualClock
 

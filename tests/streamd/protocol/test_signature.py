@@ -14,9 +14,10 @@ from botocore.auth import SigV4Auth, SigV4QueryAuth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
+from streamd.protocol.claim import RequestHead
 from streamd.protocol.errors import ServiceError
 from streamd.protocol.identity import KeyRing
-from streamd.protocol.signature import EMPTY_SHA256, RequestHead, Verifier, streamed_payload
+from streamd.protocol.signature import EMPTY_SHA256, Verifier, streamed_payload
 
 KEY_ID, SECRET = "AKIDEXAMPLE", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"
 REGION = "us-east-1"
