@@ -1,4 +1,4 @@
-"""The GetMedia client: where to ask, how to sign, bytes as they arrive, errors with a name.
+"""The GetMedia client: where to ask, how to sign, bytes as they arrive.
 
 It speaks to AWS and to the embedded endpoint alike; they differ by URL and credentials.
 
@@ -12,11 +12,10 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
+from datetime import datetime, timedelta
 from typing import Any, Final, Protocol
 
 import aiohttp
@@ -25,7 +24,7 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import ReadOnlyCredentials
 from yarl import URL
 
-from streamd.aws import AwsError, AwsUnavailableError, tells_wrong_clock
+from streamd.aws import AwsError, AwsUnavailableError
 from streamd.clock import Clock, SystemClock
 from streamd.ingest.errors import (
     AccessDeniedError,
@@ -33,9 +32,9 @@ from streamd.ingest.errors import (
     MediaSourceError,
     MediaUnavailableError,
     RoleDeniedError,
-    StreamNotFoundError,
     ThrottledError,
 )
+from streamd.ingest.refusal import Refusal, date_in, json_of, network_errors, read_refusal
 
 __all__ = ["FindKey", "KinesisVideoClient", "MediaResponse", "SigningKey", "stream_address"]
 
@@ -48,32 +47,7 @@ CONNECT_TIMEOUT_SECONDS: Final = 10.0
 CALL_TIMEOUT_SECONDS: Final = 20.0
 READ_TIMEOUT_SECONDS: Final = 45.0
 """Longest silence inside an answer; a fragment lasts 20 s at most (service quota)."""
-MAX_ERROR_BYTES: Final = 64 * 1024
 
-_NOT_FOUND = {"ResourceNotFoundException"}
-_DENIED = {
-    "AccessDeniedException",
-    "IncompleteSignatureException",
-    "InvalidSignatureException",
-    "MissingAuthenticationTokenException",
-    "NotAuthorizedException",
-    "UnrecognizedClientException",
-}
-_THROTTLED = {
-    "ClientLimitExceededException",
-    "ConnectionLimitExceededException",
-    "LimitExceededException",
-    "ThrottlingException",
-    "TooManyRequestsException",
-}
-_EXPIRED = {"ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired"}
-_WRONG_CLOCK = {"RequestExpired", "RequestInTheFuture", "RequestTimeTooSkewed"}
-_TRANSIENT = {
-    *_EXPIRED,
-    *_WRONG_CLOCK,
-    "InvalidEndpointException",
-    "RequestTimeoutException",
-}
 _WORTH_CORRECTING = timedelta(seconds=30)
 _SIGV4_TIME: Final = "%Y%m%dT%H%M%SZ"
 
@@ -142,7 +116,7 @@ class MediaResponse:
 
     async def _next(self) -> bytes:
         while True:
-            with _network_errors():
+            with network_errors():
                 scope = asyncio.timeout(self._look_again_seconds)
                 try:
                     async with scope:
@@ -292,8 +266,8 @@ class KinesisVideoClient:
         )
         response = await self._post(f"{self._endpoint_url}/getDataEndpoint", body, timeout, caller)
         async with response:
-            with _network_errors():
-                answer = await _json_of(response)
+            with network_errors():
+                answer = await json_of(response)
         url = answer.get("DataEndpoint")
         if not isinstance(url, str) or not url.startswith(("http://", "https://")):
             raise MediaUnavailableError(f"GetDataEndpoint answered {str(answer)[:200]!r}")
@@ -307,16 +281,16 @@ class KinesisVideoClient:
         response = await self._send(url, data, timeout, caller, key)
         if response.status == 200:
             return response
-        refusal = await _refusal(response)
+        refusal = await read_refusal(response)
         if key is None or not (again := await self._mended(refusal, caller, key)):
             raise refusal.error()
         response = await self._send(url, data, timeout, caller, again)
         if response.status == 200:
             return response
-        raise (await _refusal(response)).error()
+        raise (await read_refusal(response)).error()
 
     async def _mended(
-        self, refusal: _Refusal, caller: _Caller, key: SigningKey
+        self, refusal: Refusal, caller: _Caller, key: SigningKey
     ) -> SigningKey | None:
         """Mend what a call was refused for; returns the key to call again with, if any."""
         if refusal.is_expired:
@@ -349,7 +323,7 @@ class KinesisVideoClient:
             request = AWSRequest(method="POST", url=url, data=data, headers=headers)
             _ClockedAuth(key, self._region, self._clock.now() + self._ahead).add_auth(request)
             headers = dict(request.headers.items())
-        with _network_errors():
+        with network_errors():
             return await self._session.post(
                 URL(url, encoded=True),
                 data=data,
@@ -374,7 +348,7 @@ class KinesisVideoClient:
             raise RoleDeniedError(f"role {caller.role_arn}: {error}") from error
 
     def _date_of(self, response: aiohttp.ClientResponse) -> datetime:
-        return _date_in(response.headers) or self._clock.now() + self._ahead
+        return date_in(response.headers) or self._clock.now() + self._ahead
 
 
 def stream_address(stream: str) -> dict[str, str]:
@@ -389,80 +363,3 @@ def stream_address(stream: str) -> dict[str, str]:
     if len(parts) >= 3:
         return {"StreamARN": stream}
     return {"StreamName": parts[-1]}
-
-
-@contextmanager
-def _network_errors() -> Iterator[None]:
-    """Map what aiohttp raises to ours."""
-    try:
-        yield
-    except TimeoutError as error:
-        raise MediaUnavailableError("the video endpoint is silent for too long") from error
-    except (aiohttp.ClientError, OSError) as error:
-        text = str(error) or type(error).__name__
-        raise MediaUnavailableError(f"the video endpoint cannot be read: {text}") from error
-
-
-async def _json_of(response: aiohttp.ClientResponse) -> dict[str, Any]:
-    raw = await response.content.read(MAX_ERROR_BYTES)
-    try:
-        document = json.loads(raw)
-    except (ValueError, RecursionError):
-        return {}
-    return document if isinstance(document, dict) else {}
-
-
-def _date_in(headers: Mapping[str, str]) -> datetime | None:
-    try:
-        date = parsedate_to_datetime(headers["Date"])
-    except (KeyError, ValueError):
-        return None
-    return date if date.tzinfo is not None else date.replace(tzinfo=UTC)
-
-
-@dataclass(frozen=True, slots=True)
-class _Refusal:
-    """An answer that is none."""
-
-    status: int
-    code: str
-    text: str
-    date: datetime | None
-
-    @property
-    def is_expired(self) -> bool:
-        return self.code in _EXPIRED
-
-    @property
-    def is_clock(self) -> bool:
-        return self.code in _WRONG_CLOCK or tells_wrong_clock(self.text)
-
-    def error(self) -> MediaSourceError:
-        code, status = self.code, self.status
-        message = f"{code or 'HTTP'} ({status}): {self.text or 'no message'}"
-        if code in _NOT_FOUND or (not code and status == 404):
-            return StreamNotFoundError(message)
-        if self.is_clock:
-            return MediaUnavailableError(message)
-        if code in _DENIED or (not code and status in (401, 403)):
-            return AccessDeniedError(message)
-        if code in _THROTTLED or status == 429:
-            return ThrottledError(message)
-        if code in _TRANSIENT or status >= 500 or not 400 <= status < 500:
-            return MediaUnavailableError(message)
-        return MediaRejectedError(message)
-
-
-async def _refusal(response: aiohttp.ClientResponse) -> _Refusal:
-    async with response:
-        with _network_errors():
-            body = await _json_of(response)
-    headers = response.headers
-    kind = headers.get("x-amzn-ErrorType") or headers.get("x-amz-ErrorType")
-    kind = str(kind or body.get("__type") or body.get("code") or "")
-    return _Refusal(
-        status=response.status,
-        code=kind.partition(":")[0].rpartition("#")[2],
-        text=str(body.get("Message") or body.get("message") or ""),
-        date=_date_in(headers),
-    )
