@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from streamd.gateway.errors import MediaFaultError
-from streamd.kvs import ebml, mkv_write
+from streamd.kvs import mkv_edit, mkv_write
 from streamd.kvs.acks import ErrorCode
 from streamd.kvs.mkv import (
     MAX_HEADER_BYTES,
@@ -27,7 +27,7 @@ from streamd.kvs.mkv import (
 )
 from streamd.kvs.tags import END_OF_FRAGMENT, RESERVED_PREFIX
 
-__all__ = ["Closed", "Fragmenter", "Opened", "Part", "Step", "unsized_cluster_patch"]
+__all__ = ["Closed", "Fragmenter", "Opened", "Part", "Step"]
 
 # "Kinesis Video Streams service quotas" and the ERROR codes of PutMedia.
 MAX_FRAGMENT_BYTES: Final = 50 * 1024 * 1024
@@ -39,7 +39,6 @@ MAX_METADATA_VALUE_BYTES: Final = 256
 MAX_TIMECODE_MS: Final = 253_402_300_799_999
 """The last millisecond of the year 9999, the end of what timestamps can say."""
 
-_UNKNOWN_SEGMENT: Final = ebml.SEGMENT.to_bytes(4) + b"\x01" + b"\xff" * 7
 _NS_PER_MS: Final = 1_000_000
 
 
@@ -192,7 +191,7 @@ class Fragmenter:
                 ErrorCode.MORE_THAN_ALLOWED_TRACKS_FOUND,
                 f"{len(header.tracks)} tracks, {MAX_TRACKS} are the most",
             )
-        self._header, self._header_raw = header, _with_unknown_size(header.raw)
+        self._header, self._header_raw = header, mkv_edit.with_unknown_size(header.raw)
         self._header_open, self._header_metadata = True, 0
         self._early_own, self._early_mixed = {}, False
 
@@ -283,7 +282,7 @@ class Fragmenter:
         self._early_own |= own
         self._early_mixed = self._early_mixed or is_mixed
         if self._early_mixed:  # with names of the service
-            self._header_raw = _without_tags(self._header_raw)
+            self._header_raw = mkv_edit.without_tags(self._header_raw)
             self._extend_header(mkv_write.tags(self._early_own) if self._early_own else b"")
 
     def _extend_header(self, raw: bytes) -> None:
@@ -302,55 +301,9 @@ class Fragmenter:
             raise MediaFaultError(
                 ErrorCode.FRAMES_MISSING_FOR_TRACK, f"no frame of tracks {missing}"
             )
-        patch = unsized_cluster_patch(fragment.start) if cut and self._in_cluster else None
+        patch = mkv_edit.unsized_cluster_patch(fragment.start) if cut and self._in_cluster else None
         self._in_cluster = False
         yield Closed(length_ms=fragment.length_ms, is_cut=cut, patch=patch)
-
-
-def unsized_cluster_patch(start: bytes) -> tuple[int, bytes] | None:
-    """Return where the size of a cluster lies and the bytes that make it unknown.
-
-    ``None`` when it is unknown already. ``start`` is the cluster's beginning.
-    """
-    view = memoryview(start)
-    head = ebml.element_id(view, 0)
-    size = ebml.vint(view, head[1]) if head else None
-    assert head is not None and size is not None, "a cluster's beginning holds its size"  # noqa: PT018  # one fact
-    if size[0] == ebml.UNKNOWN_SIZE:
-        return None
-    length = size[1] - head[1]
-    return head[1], ((1 << (7 * length + 1)) - 1).to_bytes(length)
-
-
-def _with_unknown_size(header: bytes) -> bytes:
-    """Return a document header whose Segment has an unknown size, in 8 bytes.
-
-    A producer that sends a file says the file's size, which no single fragment has.
-    """
-    begin, payload = _segment(header)
-    return header[:begin] + _UNKNOWN_SEGMENT + header[payload:]
-
-
-def _without_tags(header: bytes) -> bytes:
-    """Return a document header without its Tags."""
-    _, payload = _segment(header)
-    kept, pos = [header[:payload]], 0
-    view = memoryview(header)[payload:]
-    for identity, _start, end in ebml.child_spans(view):
-        if identity != ebml.TAGS:
-            kept.append(bytes(view[pos:end]))
-        pos = end
-    return b"".join(kept)
-
-
-def _segment(header: bytes) -> tuple[int, int]:
-    """Return where the Segment of a document header and its first child begin."""
-    view, pos = memoryview(header), 0
-    while (head := ebml.element_id(view, pos)) and (size := ebml.vint(view, head[1])):
-        if head[0] == ebml.SEGMENT:
-            return pos, size[1]
-        pos = size[1] + size[0]
-    raise AssertionError("a header the parser took holds a Segment")
 
 
 def _checked_metadata(count: int, values: dict[str, str]) -> int:

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamd.gateway.errors import MediaFaultError
-from streamd.gateway.fragmenter import Closed, Fragmenter, Opened, Part, Step, unsized_cluster_patch
+from streamd.gateway.fragmenter import Closed, Fragmenter, Opened, Part, Step
 from streamd.kvs import ebml, mkv_write
 from streamd.kvs.acks import ErrorCode
 from streamd.kvs.mkv import Track
@@ -100,15 +100,6 @@ def test_a_lost_connection_excuses_a_missing_track() -> None:
     with pytest.raises(MediaFaultError) as caught:
         steps(header + cluster(0), cut=True)
     assert caught.value.code is ErrorCode.FRAMES_MISSING_FOR_TRACK
-
-
-def test_known_cluster_sizes_can_be_made_unknown() -> None:
-    """The patch has the length of the size it replaces; an unknown size needs none."""
-    assert unsized_cluster_patch(b"\x1f\x43\xb6\x75\x85rest") == (4, b"\xff")
-    assert unsized_cluster_patch(b"\x1f\x43\xb6\x75\x40\x05rest") == (4, b"\x7f\xff")
-    eight = b"\x01\0\0\0\0\0\0\x05"
-    assert unsized_cluster_patch(b"\x1f\x43\xb6\x75" + eight) == (4, b"\x01" + b"\xff" * 7)
-    assert unsized_cluster_patch(mkv_write.cluster_start(0)) is None
 
 
 WHOLE = HEADER + cluster(0, 0, 40) + mkv_write.tags({"a": "b"}) + cluster(100, 0, 40)
