@@ -27,6 +27,7 @@ from streamd.store.request_tokens import RequestToken
 from streamd.store.sessions import ClaimedSession, SessionStore
 from streamd.store.stream_processors import StreamProcessorStore
 from streamd.store.tags import TagStore
+from streamd.store.user_faces import UserFaceStore
 from streamd.store.users import UserPage, UserStore
 from streamd.store.video_streams import VideoStreamStore
 from streamd.store.workers import LiveWorker, SpreadSession, WorkerPlace, WorkerStore
@@ -63,6 +64,7 @@ class Store(
     CollectionStore,
     FaceStore,
     UserStore,
+    UserFaceStore,
     VideoStreamStore,
     TagStore,
     ReplicaStore,

@@ -1,15 +1,11 @@
 """Faces and their vectors: the source of truth for every cache of them.
 
-Each change of a collection takes the next number of its ``revision``: an added face keeps it
-as its ``sequence``, a deletion is noted under it in ``face_deletions``. The row of the
-collection is locked by whoever takes numbers, so changes become visible in their order and a
-reader that has all changes up to a revision need only ask for those after it. Adding costs
-the same in an empty collection and in one of millions.
+How changes are numbered, :mod:`streamd.store.face_rows` tells.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,29 +17,20 @@ from streamd.resources import Face
 from streamd.store import schema
 from streamd.store.collections import load_collection
 from streamd.store.database import Repository
-from streamd.store.errors import LimitError, NotFoundError, VectorError
+from streamd.store.errors import NotFoundError
+from streamd.store.face_rows import (
+    face_from_row,
+    face_row,
+    insert_faces,
+    note_deletions,
+    vector_from_bytes,
+    vector_to_bytes,
+)
 
-__all__ = [
-    "MAX_FACES",
-    "DeletedFaces",
-    "FacePage",
-    "FaceStore",
-    "StoredFace",
-    "face_row",
-    "insert_faces",
-    "note_deletions",
-    "vector_from_bytes",
-]
+__all__ = ["DeletedFaces", "FacePage", "FaceStore", "StoredFace"]
 
-MAX_FACES = 20_000_000
-"""Faces in one collection (AWS Developer Guide, "Guidelines and quotas")."""
-REMEMBERED_CHANGES = 1_000_000
-"""Deletions older than this many changes are forgotten."""
-
-_VECTOR_TYPE = np.dtype("<f4")
 _IDS_PER_QUERY = 1000
 
-_collections = schema.collections
 _faces = schema.faces
 _users = schema.users
 _user_faces = schema.user_faces
@@ -99,7 +86,7 @@ class FaceStore(Repository):
             LimitError: If the collection would hold more than 20 million.
 
         """
-        vectors = {face.face_id: _encode(vector) for face, vector in faces}
+        vectors = {face.face_id: vector_to_bytes(vector) for face, vector in faces}
         with self._database.write() as connection:
             collection = load_collection(connection, account_id, collection_id, lock=True)
             known = _known(connection, collection.key, list(vectors))
@@ -163,7 +150,7 @@ class FaceStore(Repository):
             rows = connection.execute(query.order_by(_faces.c.sequence).limit(limit + 1)).all()
         page = rows[:limit]
         return FacePage(
-            faces=[_face_from_row(row) for row in page],
+            faces=[face_from_row(row) for row in page],
             next_after=page[-1].sequence if page and len(rows) > limit else None,
         )
 
@@ -228,7 +215,7 @@ class FaceStore(Repository):
         with self._database.read() as connection:
             rows = connection.execute(query.order_by(_faces.c.sequence).limit(limit))
             return [
-                StoredFace(sequence=row.sequence, face=_face_from_row(row), vector=row.vector)
+                StoredFace(sequence=row.sequence, face=face_from_row(row), vector=row.vector)
                 for row in rows
             ]
 
@@ -261,7 +248,7 @@ def _known(connection: sa.Connection, key: int, face_ids: Sequence[str]) -> dict
     for ids in _chunks(face_ids):
         query = sa.select(*_METADATA).select_from(_MAYBE_USED).where(_among(key, ids))
         rows = connection.execute(query)
-        known.update((row.face_id, _face_from_row(row)) for row in rows)
+        known.update((row.face_id, face_from_row(row)) for row in rows)
     return known
 
 
@@ -274,24 +261,6 @@ def _owners(connection: sa.Connection, key: int, face_ids: Sequence[str]) -> dic
     return owners
 
 
-def insert_faces(
-    connection: sa.Connection, collection: sa.Row[Any], rows: list[dict[str, object]]
-) -> None:
-    """Insert rows of :func:`face_row` that continue the numbering of a locked collection."""
-    if collection.face_count + len(rows) > MAX_FACES:
-        raise LimitError("faces of a collection", MAX_FACES)
-    sizes = {len(_vector_of(row)) // _VECTOR_TYPE.itemsize for row in rows}
-    if collection.vector_size is not None:
-        sizes.add(collection.vector_size)
-    if len(sizes) != 1:
-        raise VectorError(
-            f"vectors of collection {collection.collection_id!r} must have one length, "
-            f"got {sorted(sizes)}"
-        )
-    connection.execute(sa.insert(_faces), rows)
-    _advance(connection, collection, len(rows), added=len(rows), vector_size=sizes.pop())
-
-
 def _delete_known(connection: sa.Connection, key: int, face_ids: Sequence[str]) -> dict[str, int]:
     gone: dict[str, int] = {}
     for ids in _chunks(face_ids):
@@ -299,54 +268,6 @@ def _delete_known(connection: sa.Connection, key: int, face_ids: Sequence[str]) 
         rows = connection.execute(delete.returning(_faces.c.face_id, _faces.c.sequence))
         gone.update((row.face_id, row.sequence) for row in rows)
     return gone
-
-
-def note_deletions(
-    connection: sa.Connection, collection: sa.Row[Any], sequences: list[int]
-) -> None:
-    """Note that rows of a locked collection were deleted."""
-    connection.execute(
-        sa.insert(_deletions),
-        [
-            {"collection_key": collection.key, "revision": revision, "sequence": sequence}
-            for revision, sequence in enumerate(sequences, collection.revision + 1)
-        ],
-    )
-    forgotten = collection.revision + len(sequences) - REMEMBERED_CHANGES
-    if forgotten > collection.forgotten_revision:
-        connection.execute(
-            sa.delete(_deletions).where(
-                _deletions.c.collection_key == collection.key,
-                _deletions.c.revision <= forgotten,
-            )
-        )
-    forgotten = max(forgotten, collection.forgotten_revision)
-    _advance(
-        connection,
-        collection,
-        len(sequences),
-        added=-len(sequences),
-        forgotten_revision=forgotten,
-    )
-
-
-def _advance(
-    connection: sa.Connection,
-    collection: sa.Row[Any],
-    changes: int,
-    *,
-    added: int,
-    **values: object,
-) -> None:
-    connection.execute(
-        sa.update(_collections)
-        .where(_collections.c.key == collection.key)
-        .values(
-            revision=collection.revision + changes,
-            face_count=collection.face_count + added,
-            **values,
-        )
-    )
 
 
 def _among(key: int, face_ids: Iterable[str]) -> sa.ColumnElement[bool]:
@@ -357,53 +278,3 @@ def _chunks(face_ids: Sequence[str]) -> Iterator[Sequence[str]]:
     # Databases bound the number of parameters of a statement.
     for start in range(0, len(face_ids), _IDS_PER_QUERY):
         yield face_ids[start : start + _IDS_PER_QUERY]
-
-
-def vector_from_bytes(data: bytes) -> NDArray[np.float32]:
-    """Return a stored vector."""
-    return np.frombuffer(data, _VECTOR_TYPE).astype(np.float32)
-
-
-def _encode(vector: NDArray[np.float32]) -> bytes:
-    if vector.ndim != 1 or not vector.size or not np.isfinite(vector).all():
-        raise VectorError(f"a vector must be finite numbers in one row, got shape {vector.shape}")
-    return vector.astype(_VECTOR_TYPE).tobytes()
-
-
-def _vector_of(row: Mapping[str, object]) -> bytes:
-    vector = row["vector"]
-    assert isinstance(vector, bytes)
-    return vector
-
-
-def face_row(key: int, sequence: int, face: Face, vector: bytes) -> dict[str, object]:
-    """Return the row of a face that is added with the given revision of its collection."""
-    # The API checks patterns; caches have rows of fixed size.
-    assert len(face.face_id) <= 36, face.face_id
-    assert len(face.image_id) <= 36, face.image_id
-    assert len((face.external_image_id or "").encode()) <= 255, face.external_image_id
-    left, top, width, height = face.bounding_box
-    return {
-        "collection_key": key,
-        "sequence": sequence,
-        "face_id": face.face_id,
-        "image_id": face.image_id,
-        "external_image_id": face.external_image_id,
-        "box_left": left,
-        "box_top": top,
-        "box_width": width,
-        "box_height": height,
-        "confidence_percent": face.confidence_percent,
-        "vector": vector,
-    }
-
-
-def _face_from_row(row: Any) -> Face:
-    return Face(
-        face_id=row.face_id,
-        image_id=row.image_id,
-        external_image_id=row.external_image_id,
-        bounding_box=(row.box_left, row.box_top, row.box_width, row.box_height),
-        confidence_percent=row.confidence_percent,
-        user_id=row._mapping.get(_users.c.user_id),  # noqa: SLF001  # public, in spite of its name
-    )

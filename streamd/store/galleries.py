@@ -20,7 +20,7 @@ from streamd.resources import Collection, Face
 from streamd.store import schema
 from streamd.store.collections import GALLERY_ACCOUNT, collection_row, load_collection
 from streamd.store.errors import NotFoundError
-from streamd.store.faces import face_row, insert_faces, note_deletions, vector_from_bytes
+from streamd.store.face_rows import face_row, insert_faces, note_deletions, vector_from_bytes
 
 __all__ = ["gallery_of", "put_vector", "vector_of"]
 

@@ -158,7 +158,7 @@ def test_a_full_collection(
     endpoint: Endpoint, collection: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One face over the limit is ServiceQuotaExceededException; a repeat needs no room."""
-    monkeypatch.setattr("streamd.store.faces.MAX_FACES", 1)
+    monkeypatch.setattr("streamd.store.face_rows.MAX_FACES", 1)
     found = [(make_face(), ALICE)]
     index(endpoint, collection, found, image(marked=56_000))
     with pytest.raises(endpoint.client.exceptions.ServiceQuotaExceededException):

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from streamd.store import user_faces
 from streamd.store import users as stored_users
 from tests.support.rekognition import Endpoint, add_face
 
@@ -179,8 +180,8 @@ def test_a_hundred_faces(
     endpoint: Endpoint, client: Any, collection: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Faces beyond the limit are told as unsuccessful; a full user is ServiceQuotaExceeded."""
-    assert stored_users.MAX_FACES_OF_USER == 100
-    monkeypatch.setattr(stored_users, "MAX_FACES_OF_USER", 2)
+    assert user_faces.MAX_FACES_OF_USER == 100
+    monkeypatch.setattr(user_faces, "MAX_FACES_OF_USER", 2)
     a, b, c = (add_face(endpoint, collection, 1.0) for _ in range(3))
     user(client, collection, "ann")
     answer = associate(client, collection, "ann", a, b, c)

@@ -6,20 +6,11 @@ import numpy as np
 import pytest
 
 from streamd.store import (
-    LimitError,
     NotFoundError,
     Store,
-    VectorError,
-    faces,
 )
-from tests.support.store import ACCOUNT, create_collection, make_face
-
-PEOPLE = (ACCOUNT, "people")
-
-
-def ids(*numbers: int) -> list[str]:
-    """Return the ids of numbered faces."""
-    return [make_face(number)[0].face_id for number in numbers]
+from tests.support.people import PEOPLE, ids
+from tests.support.store import create_collection, make_face
 
 
 def test_added_faces_come_back_with_their_vectors(store: Store) -> None:
@@ -98,58 +89,3 @@ def test_more_ids_than_a_statement_takes(store: Store) -> None:
     many = ids(*range(1, 4097))
     assert len(store.faces(*PEOPLE, many)) == 4096
     assert store.delete_faces(*PEOPLE, many).deleted == many
-
-
-@pytest.mark.parametrize(
-    "vector",
-    [np.ones(3), np.ones((2, 2)), np.ones(0), np.array([1, np.nan, 1, 1])],
-    ids=["shorter", "matrix", "empty", "nan"],
-)
-def test_vector_that_does_not_fit_is_refused(store: Store, vector: np.ndarray) -> None:
-    """All vectors of a collection have one length and are finite; nothing is added otherwise."""
-    create_collection(store)
-    store.add_faces(*PEOPLE, [make_face(1)])
-    with pytest.raises(VectorError):
-        store.add_faces(*PEOPLE, [make_face(2), (make_face(3)[0], vector.astype(np.float32))])
-    assert store.collection(*PEOPLE).face_count == 1
-
-
-def test_face_over_the_limit_is_refused(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A collection holds 20 million faces, all of a call or none."""
-    assert faces.MAX_FACES == 20_000_000
-    monkeypatch.setattr(faces, "MAX_FACES", 2)
-    create_collection(store)
-    store.add_faces(*PEOPLE, [make_face(1)])
-    with pytest.raises(LimitError):
-        store.add_faces(*PEOPLE, [make_face(2), make_face(3)])
-    assert store.collection(*PEOPLE).face_count == 1
-
-
-def test_changes_share_one_numbering(store: Store) -> None:
-    """A cache asks for what came after the revision it has."""
-    create_collection(store)
-    store.add_faces(*PEOPLE, [make_face(n) for n in (1, 2, 3)])
-    store.delete_faces(*PEOPLE, ids(2))
-    store.add_faces(*PEOPLE, [make_face(4)])
-    state = store.collection_state(*PEOPLE)
-    assert (state.revision, state.vector_size) == (5, 4)
-    added = store.added_faces(state.key, after=1, up_to=5, limit=9)
-    assert [(f.sequence, f.face.face_id) for f in added] == list(
-        zip([3, 5], ids(3, 4), strict=True)
-    )
-    assert added[0].vector == np.full(4, 3, "<f4").tobytes()
-    assert store.deleted_faces(state.key, after=3, up_to=4) == [2]
-    assert store.deleted_faces(state.key, after=4, up_to=5) == []
-    assert [f.sequence for f in store.added_faces(state.key, after=0, up_to=3, limit=1)] == [1]
-
-
-def test_old_deletions_are_forgotten(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The list of deletions is bounded, and says from where on it is whole."""
-    monkeypatch.setattr(faces, "REMEMBERED_CHANGES", 3)
-    create_collection(store)
-    store.add_faces(*PEOPLE, [make_face(n) for n in (1, 2, 3, 4)])
-    store.delete_faces(*PEOPLE, ids(1, 2))
-    store.delete_faces(*PEOPLE, ids(3, 4))
-    state = store.collection_state(*PEOPLE)
-    assert (state.revision, state.forgotten_revision) == (8, 5)
-    assert len(store.deleted_faces(state.key, after=0, up_to=8)) == 3

@@ -24,8 +24,8 @@ from streamd.store import (
     StaleEpochError,
     Store,
     TokenMismatchError,
-    faces,
-    users,
+    face_rows,
+    user_faces,
     vectors,
 )
 from streamd.store.galleries import gallery_of
@@ -353,7 +353,7 @@ class UserMachine(StoreMachine):
                 refused.append((number, RefusalReason.LOW_MATCH_CONFIDENCE))
             else:
                 taken.append(number)
-        room = users.MAX_FACES_OF_USER - len(own)
+        room = user_faces.MAX_FACES_OF_USER - len(own)
         if taken and room <= 0:
             with pytest.raises(LimitError):
                 self.ask(user_id, numbers, threshold, None)
@@ -480,8 +480,8 @@ def number_of(face_id: str) -> int:
 def _small_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
     # So that steps, compaction and forgetting happen within a few faces.
     monkeypatch.setattr(vectors, "FACES_AT_ONCE", 3)
-    monkeypatch.setattr(faces, "REMEMBERED_CHANGES", 3)
-    monkeypatch.setattr(users, "MAX_FACES_OF_USER", 3)
+    monkeypatch.setattr(face_rows, "REMEMBERED_CHANGES", 3)
+    monkeypatch.setattr(user_faces, "MAX_FACES_OF_USER", 3)
 
 
 SETTINGS = settings(

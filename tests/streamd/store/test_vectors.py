@@ -11,7 +11,7 @@ import pytest
 import sqlalchemy as sa
 
 from streamd.clock import SystemClock
-from streamd.store import NotFoundError, Store, StoreUnavailableError, faces, vectors
+from streamd.store import NotFoundError, Store, StoreUnavailableError, face_rows, vectors
 from streamd.store.vectors import CollectionSnapshot, CollectionVectors
 from tests.support.clock import ManualClock
 from tests.support.store import ACCOUNT, create_collection, make_face
@@ -179,7 +179,7 @@ def test_reader_behind_forgotten_deletions_starts_again(
     sqlite_store: Store, cache: CollectionVectors, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Files too old to catch up are built anew."""
-    monkeypatch.setattr(faces, "REMEMBERED_CHANGES", 2)
+    monkeypatch.setattr(face_rows, "REMEMBERED_CHANGES", 2)
     create_collection(sqlite_store)
     add(sqlite_store, *range(1, 20))
     cache.snapshot(*PEOPLE)
