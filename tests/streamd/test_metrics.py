@@ -20,7 +20,7 @@ _FOREIGN_UNITS = {
 _RESOURCES = {"stream", "stream_processor", "camera"}
 _FIXED = {
     *("service", "operation", "code", "error_code", "reason", "from_status", "to_status"),
-    *("kind", "label", "sink", "error"),
+    *("kind", "label", "sink", "error", "outcome", "cause"),
 }
 
 
