@@ -14,7 +14,7 @@ DEMO_ARGS = $(if $(SOURCE),--source "$(SOURCE)") $(if $(FACE),--face "$(FACE)") 
             $(if $(OUTPUT),--output "$(OUTPUT)")
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format types imports unit clients services bench bench-api bench-vectors fuzz soak clean
+.PHONY: help demo test lint format types imports unit clients services bench bench-api bench-vectors bench-gate fuzz soak clean
 
 help: ## Show what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 18
@@ -62,6 +62,9 @@ bench-api: $(VENV)/.bench-ready ## Measure API requests beside a bare server and
 
 bench-vectors: $(VENV)/.bench-ready ## Measure face search at 10 thousand to 1 million faces
 	@$(BIN)/python -m tests.bench.vectors $(BENCH_ARGS)
+
+bench-gate: $(VENV)/.bench-ready ## Measure what the gate saves on many scenes, and whether it loses anything
+	@$(BIN)/python -m tests.bench.gate $(BENCH_ARGS)
 
 SECONDS ?= 60
 fuzz: $(VENV)/.fuzz-ready ## Fuzz the parsers, SECONDS=60 each, or one: TARGET=mkv

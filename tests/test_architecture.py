@@ -59,7 +59,7 @@ def test_foreign_library_has_one_door(path: Path) -> None:
 @pytest.mark.parametrize(
     "room",
     [
-        *("processors", "streamd/kvs", "streamd/records", "streamd/store"),
+        *("processors", "streamd/kvs", "streamd/gate", "streamd/records", "streamd/store"),
         *("streamd/aws.py", "streamd/roles.py"),
     ],
 )
