@@ -277,6 +277,7 @@ class StreamFeed:
             if seat in self.seats:
                 self.seats.remove(seat)
                 seat.feed = None
+                self._parts.metrics.gate_quiet.labels(seat.processor_name).set(0)
 
     def move_seats(self, other: StreamFeed) -> None:
         """Give all seats to another feed of the same stream; both turns must be held."""

@@ -11,6 +11,8 @@ import pytest
 from streamd.pipeline.feed import FeedParts, Seat, StreamFeed
 from streamd.pipeline.frames import Frame, Output
 from tests.support.feed import FedSource, NotingChain, Room, feed_parts, fragments_of
+from tests.support.media import get_media_fragments
+from tests.support.still import still_video
 
 
 @pytest.fixture
@@ -160,3 +162,43 @@ async def test_load_of_a_feed_is_shared_by_its_seats(parts: FeedParts) -> None:
     await running
     assert sum(busy[0]) > 0
     assert busy[0] == busy[1]
+
+
+def _metric(parts: FeedParts, name: str) -> float:
+    value = parts.metrics.registry.get_sample_value(name, {"stream_processor": "door"})
+    return value or 0.0
+
+
+async def test_quiet_stream_is_not_decoded_and_need_not_be_learnt_twice(parts: FeedParts) -> None:
+    """Skipped frames are counted; the next feed of the stream begins with what was learnt."""
+    fragments = list(get_media_fragments(still_video(24)))
+    skipped = []
+    for _ in range(2):
+        chain = NotingChain()
+        seat = Seat(chain, processor_name="door", delivery=Room())
+        feed = StreamFeed(FedSource(fragments).source, seat, parts, key="stream")
+        running = _run(feed)
+        await chain.until(fragments=len(fragments) - 1)
+        async with feed.turn:  # by then it was counted
+            skipped.append(_metric(parts, "streamd_frames_skipped_total"))
+            assert _metric(parts, "streamd_gate_quiet") == 1
+        await feed.leave(seat)
+        assert _metric(parts, "streamd_gate_quiet") == 0
+        await running
+    assert skipped[0] == 4 * 19
+    assert skipped[1] - skipped[0] > 6 * 19
+
+
+async def test_find_keeps_everything_decoded(parts: FeedParts) -> None:
+    """As long as a session finds something, no frame is skipped."""
+    fragments = list(get_media_fragments(still_video(24)))
+    chain = NotingChain()
+    chain.has_found = True
+    seat = Seat(chain, processor_name="door", delivery=Room())
+    feed = StreamFeed(FedSource(fragments).source, seat, parts)
+    running = _run(feed)
+    await chain.until(fragments=len(fragments))
+    assert len(chain.frames) == 24 * 5
+    assert _metric(parts, "streamd_frames_skipped_total") == 0
+    await feed.leave(seat)
+    await running
