@@ -236,6 +236,8 @@ class AnalysisSettings(Section):
         "none"
     )
     """Device that decodes video; where it is missing or refuses, the CPU does."""
+    skip_disposable: bool = True
+    """Do not decode pictures that are not analysed and that no other picture refers to."""
     skip_still: bool = True
     """Look at a frame only where something has changed since the last one that showed nothing."""
     follow_faces: bool = True

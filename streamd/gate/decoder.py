@@ -17,11 +17,10 @@ from typing import Final
 
 from processors.roi import Regions
 from streamd.gate.calibration import LONGEST_GROUP_NS, GateProfile
+from streamd.gate.codecs import heads_of
 from streamd.gate.errors import HeadError
 from streamd.gate.gate import LOOK_NS, Gate, GateStats
-from streamd.gate.h264 import H264Heads
 from streamd.gate.heads import Heads, PictureHead
-from streamd.gate.hevc import HevcHeads
 from streamd.gate.scene import HEIGHT_PX, WIDTH_PX, Luma
 from streamd.gate.states import Event, State, Wake
 from streamd.ingest.decode import DEFAULT_MAX_PIXELS, DecodedFrame, Decoder, DecoderStats
@@ -40,11 +39,6 @@ MOST_KEPT_BYTES: Final = 8 * 1024 * 1024
 JUMP_NS: Final = 5_000_000_000
 """A step by more, forward or back, is another time: a gap, or a clock that was set."""
 
-_HEADS: Final[dict[str, Callable[[bytes], Heads]]] = {
-    "V_MPEG4/ISO/AVC": H264Heads,
-    "V_MPEG/ISO/AVC": H264Heads,
-    "V_MPEGH/ISO/HEVC": HevcHeads,
-}
 _Kept = Packet | FragmentInfo
 """A packet, or the end of a fragment."""
 
@@ -59,6 +53,7 @@ class GatedDecoder:
         regions: Regions | None = None,
         profile: GateProfile | None = None,
         hardware: str = NO_DEVICE,
+        skips: Callable[[Packet], bool] | None = None,
     ) -> None:
         """Create a decoder; the codec is chosen by the first packet.
 
@@ -68,8 +63,9 @@ class GatedDecoder:
                 them alone does not matter. ``None``: the whole picture does.
             profile: What was learnt of the same stream before, used if it fits.
             hardware: Device to decode on, see :func:`streamd.ingest.hardware.open_hardware`.
+            skips: As for :class:`streamd.ingest.decode.Decoder`.
         """
-        self._decoder = Decoder(max_frame_pixels=max_frame_pixels, hardware=hardware)
+        self._decoder = Decoder(max_frame_pixels=max_frame_pixels, hardware=hardware, skips=skips)
         self._gate = Gate(regions or Regions())
         self._profile = profile
         self._heads: Heads | None = None
@@ -330,12 +326,7 @@ class GatedDecoder:
             self._gate.change()
         self._codec = (track.codec_id, track.codec_private)
         self._gate.begin(self._codec, self._profile)
-        kind = _HEADS.get(track.codec_id)
-        try:
-            self._heads = kind(track.codec_private) if kind is not None else None
-        except HeadError as error:
-            logger.debug("gate: %s", error)
-            self._heads = None
+        self._heads = heads_of(track.codec_id, track.codec_private)
         if self._heads is None:
             self._gate.open(Event.UNREADABLE)
 

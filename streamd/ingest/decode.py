@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, cast
 
@@ -69,6 +69,8 @@ class DecoderStats:
     """Packets the decoder refused."""
     skipped_packets: int = 0
     """Packets passed over while waiting for a keyframe."""
+    disposed_packets: int = 0
+    """Packets passed over because nobody wanted their frames."""
     corrupt_frames: int = 0
     """Frames the decoder marked as damaged, not given out."""
 
@@ -156,6 +158,7 @@ class Decoder:
         max_frame_pixels: int = DEFAULT_MAX_PIXELS,
         keep_corrupt: bool = False,
         hardware: str = NO_DEVICE,
+        skips: Callable[[Packet], bool] | None = None,
     ) -> None:
         """Create a decoder; the codec is chosen by the first packet.
 
@@ -163,11 +166,14 @@ class Decoder:
             max_frame_pixels: Larger pictures are refused before they are decoded.
             keep_corrupt: Give out frames the decoder marked as damaged.
             hardware: Device to decode on, see :func:`streamd.ingest.hardware.open_hardware`.
+            skips: Asked of every packet that is to be decoded, in decoding order; those it says
+                yes to are not. It must know that no other picture refers to theirs.
         """
         self.stats = DecoderStats()
         self._max_frame_pixels = max_frame_pixels
         self._keep_corrupt = keep_corrupt
         self._hardware = hardware
+        self._skips = skips
         self._is_unproved = False  # a device's decoder that has given no frame yet
         self._context: VideoCodecContext | None = None
         self._codec: tuple[str, bytes] | None = None
@@ -241,6 +247,9 @@ class Decoder:
             self.stats.skipped_packets += 1
             return
         self._awaits_keyframe = False
+        if self._skips is not None and self._skips(packet):
+            self.stats.disposed_packets += 1
+            return
         number = self._in_flight.add(packet)
         try:
             frames = self._feed_proving(track, packet.data, number)

@@ -19,10 +19,11 @@ from streamd.gate.decoder import GatedDecoder
 from streamd.gate.states import State
 from streamd.ingest.decode import DecodedFrame, Decoder
 from streamd.ingest.errors import DecodeError
-from streamd.ingest.timeline import Timeline
+from streamd.ingest.timeline import Timeline, start_ns
 from streamd.kvs.fragments import FragmentEnded, FragmentEvent, FragmentStarted, Packet
 from streamd.pipeline.pace import FULL_PACE, Pace
 from streamd.pipeline.sampling import Sampler
+from streamd.pipeline.skipping import FrameSkipper
 from streamd.pipeline.source import ReadEnded
 from streamd.records import FramePosition
 
@@ -108,19 +109,23 @@ class FrameReader:
             profile: What a gate learnt of this stream before.
 
         """
+        self._sampler = Sampler(fps=settings.fps)
+        self._skipper = FrameSkipper(self._sampler) if settings.skip_disposable else None
         self._gated: GatedDecoder | None = None
         if settings.gate == "compressed":
             self._gated = GatedDecoder(
                 max_frame_pixels=settings.max_frame_pixels,
                 profile=profile,
                 hardware=settings.hardware_decoder,
+                skips=self._skipper,
             )
         self._decoder: Decoder | GatedDecoder = self._gated or Decoder(
-            max_frame_pixels=settings.max_frame_pixels, hardware=settings.hardware_decoder
+            max_frame_pixels=settings.max_frame_pixels,
+            hardware=settings.hardware_decoder,
+            skips=self._skipper,
         )
         self._on_damage = on_damage
         self._timeline = Timeline()
-        self._sampler = Sampler(fps=settings.fps)
         self._pace = FULL_PACE
         self._awaits_keyframe = False  # others were passed over, to save decoding
         self._packets: list[Packet] = []
@@ -211,6 +216,7 @@ class FrameReader:
     def _counts(self) -> Counter[str]:
         stats = self._decoder.stats
         counts = Counter(frames=stats.frames, damaged=stats.damaged_packets + stats.corrupt_frames)
+        counts["skipped"] = stats.disposed_packets
         if self._gated is not None:
             gate = self._gated.gate
             counts.update(
@@ -229,7 +235,11 @@ class FrameReader:
         try:
             for frame in frames:
                 moment = self._timeline.place(frame.fragment, frame.offset_ns)
-                if self._sampler.wants(moment.media_time_ns):
+                step_ns = None
+                if self._skipper is not None:
+                    source_ns = start_ns(frame.fragment) + frame.offset_ns
+                    step_ns = self._skipper.note_frame(source_ns, moment.media_time_ns)
+                if self._sampler.wants(moment.media_time_ns, step_ns=step_ns):
                     self._advance(Place(int(frame.fragment.number), offset_ns=frame.offset_ns))
                     yield Frame(
                         picture=frame,

@@ -38,22 +38,34 @@ class Sampler:
         """Take only this share of the frames from now on, above 0, at most 1."""
         self._period_ns = self._full_period_ns / Fraction(share).limit_denominator(100)
 
-    def wants(self, media_time_ns: int) -> bool:
+    def may_want(self, media_time_ns: int, *, within_ns: int) -> bool:
+        """Whether a frame at this time, or so near to it, may be analysed; counts nothing."""
+        if self._due_ns is None:
+            return True
+        early_ns = self._due_ns - media_time_ns
+        if early_ns <= 0:
+            early_ns %= self._period_ns  # the next times it is due
+            return min(early_ns, self._period_ns - early_ns) <= within_ns
+        return early_ns <= within_ns
+
+    def wants(self, media_time_ns: int, *, step_ns: int | None = None) -> bool:
         """Whether the frame at this media time is analysed; counts it as taken if so.
 
         Args:
             media_time_ns: From :class:`streamd.ingest.timeline.Timeline`. Times that were
                 passed already (a fragment read again) are not wanted a second time.
+            step_ns: From one frame of the stream to the next, where not all of them are asked
+                for; ``None``: since the last one.
         """
         if self._due_ns is None:
             self._due_ns, self._last_ns = media_time_ns + self._period_ns, media_time_ns
             return True
         if media_time_ns > self._last_ns:
-            self._step_ns, self._last_ns = media_time_ns - self._last_ns, media_time_ns
+            self._step_ns = media_time_ns - self._last_ns if step_ns is None else step_ns
+            self._last_ns = media_time_ns
         early_ns = self._due_ns - media_time_ns
         # Half a step early is as near as the next frame would be late.
-        step_ns = min(Fraction(self._step_ns), LONGEST_STEP * self._period_ns)
-        if early_ns * 2 > step_ns:
+        if early_ns * 2 > min(Fraction(self._step_ns), LONGEST_STEP * self._period_ns):
             return False
         # After a gap the grid begins anew at this frame; what was missed is not made up for.
         late = -early_ns >= self._period_ns

@@ -38,7 +38,6 @@ def _encode(count: int = 24, *, params: str = "", gop: int = 12, **how: Any) -> 
     [
         ({}, FLAT),
         ({"preset": "slow"}, FLAT),
-        ({"params": "slices=2", "preset": "slow", "size": (320, 240)}, FLAT),
         ({"params": "weightp=1:ref=3"}, FLAT),
         ({"params": "scaling-list=default"}, FLAT),
         ({"params": "wpp=0:sao=1:tskip=1"}, FLAT),

@@ -161,7 +161,7 @@ def test_gate_may_be_switched_off() -> None:
     """Then everything is decoded."""
     reader = FrameReader(settings=AnalysisSettings(gate="none"), on_damage=lambda _: None)
     assert len(_analyzed(reader, still_video(24))) == 120
-    assert reader.take_counts() == {"frames": 240, "damaged": 0}
+    assert reader.take_counts() == {"frames": 240, "damaged": 0, "skipped": 0}
     assert reader.profile is None
     assert not reader.is_quiet
 
