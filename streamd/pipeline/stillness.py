@@ -2,8 +2,9 @@
 
 A frame is compared, inside the regions of interest, with the last one a network has looked at
 and found nothing in, not with the frame before: what moves slowly adds up until it shows. A
-network looks once a second whatever is seen, so nothing that stands there is overlooked for
-longer; and while there is something in view it looks at every frame.
+network looks again after a second whatever is seen, and after ever longer times, up to eight
+seconds, while it finds nothing and nothing changes. While there is something in view it looks
+at every frame.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ from streamd.gate.scene import HEIGHT_PX, WIDTH_PX, Luma, Scene, block_mask
 __all__ = ["Stillness"]
 
 LOOK_SECONDS: Final = 1.0
-"""The longest time without a look."""
+"""The longest time without a look, at first."""
+LONGEST_SECONDS: Final = 8.0
 SURELY_STILL: Final = 0.7
 """Of the change that counts as motion."""
 
@@ -32,6 +34,8 @@ class Stillness:
         self._empty_seconds = 0.0
         self._newest: Luma | None = None
         self._newest_seconds = 0.0
+        self._look_seconds = LOOK_SECONDS
+        self._has_changed = True
 
     def holds(self, picture: Picture, seconds: float) -> bool:
         """Return whether the frame can only show what the last empty one showed: nothing.
@@ -43,12 +47,19 @@ class Stillness:
         """
         luma = picture.luma(self._crop, width_px=WIDTH_PX, height_px=HEIGHT_PX)
         self._newest, self._newest_seconds = luma, seconds
-        if self._empty is None or not 0 <= seconds - self._empty_seconds < LOOK_SECONDS:
-            return False
-        return self._scene.change(luma, self._empty) < SURELY_STILL
+        self._has_changed = (
+            self._empty is None
+            or seconds < self._empty_seconds
+            or self._scene.change(luma, self._empty) >= SURELY_STILL
+        )
+        return not self._has_changed and seconds - self._empty_seconds < self._look_seconds
 
     def looked(self, *, has_found: bool) -> None:
         """Take note of what a network found in the frame of the last :meth:`holds`."""
+        if has_found or self._has_changed:
+            self._look_seconds = LOOK_SECONDS
+        else:
+            self._look_seconds = min(2 * self._look_seconds, LONGEST_SECONDS)
         if has_found or self._newest is None:
             self._empty = None
             return

@@ -31,15 +31,32 @@ def _empty(stillness: Stillness, seconds: float) -> None:
     stillness.looked(has_found=False)
 
 
-def test_unchanged_scene_is_looked_at_once_a_second() -> None:
-    """Five frames a second, of which one is looked at."""
-    stillness = Stillness(Regions())
+def _looks(stillness: Stillness, start: float, seconds: float) -> int:
     looks = 0
-    for at in range(50):
-        if not stillness.holds(ArrayPicture(_room()), at / 5):
+    for at in range(round(5 * seconds)):
+        if not stillness.holds(ArrayPicture(_room()), start + at / 5):
             stillness.looked(has_found=False)
             looks += 1
-    assert looks == 10
+    return looks
+
+
+def test_unchanged_scene_is_looked_at_ever_less() -> None:
+    """After 1, 2, 4 seconds, then every 8: of 5 frames a second."""
+    stillness = Stillness(Regions())
+    assert _looks(stillness, 0.0, 8.0) == 4
+    assert _looks(stillness, 8.0, 32.0) == 4
+
+
+def test_change_makes_looks_frequent_again() -> None:
+    """Whatever passed by may come back."""
+    stillness = Stillness(Regions())
+    _looks(stillness, 0.0, 40.0)
+    assert not stillness.holds(ArrayPicture(_visitor(300, 100)), 40.2)
+    stillness.looked(has_found=False)
+    assert not stillness.holds(ArrayPicture(_room()), 40.4)
+    stillness.looked(has_found=False)
+    assert stillness.holds(ArrayPicture(_room()), 41.2)
+    assert not stillness.holds(ArrayPicture(_room()), 41.6)
 
 
 def test_first_frame_is_looked_at() -> None:
