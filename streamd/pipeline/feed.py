@@ -9,30 +9,28 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import enum
 import logging
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Hashable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
 
-from processors.roi import Regions
 from streamd.clock import Clock
 from streamd.config import AnalysisSettings
 from streamd.gate.profiles import GateProfiles
 from streamd.kvs.fragments import FragmentEnded, FragmentEvent, Packet
 from streamd.metrics import Metrics
 from streamd.pipeline.engine import AnalysisEngine
-from streamd.pipeline.frames import WAKE, Arrival, FrameReader, Output, Place
+from streamd.pipeline.frames import WAKE, Arrival, FrameReader, Place
 from streamd.pipeline.intake import Intake
 from streamd.pipeline.pace import FULL_PACE, Pace, PaceKeeper, RealTime
 from streamd.pipeline.reading import read_on
 from streamd.pipeline.regions import regions_together
 from streamd.pipeline.sampling import Due
+from streamd.pipeline.seat import Seat, SeatEnd
 from streamd.pipeline.source import MediaSource, Opened, ReadEnded
 
-__all__ = ["FeedParts", "RoomKeeper", "Seat", "SeatEnd", "SeatedChain", "StreamFeed"]
+__all__ = ["FeedParts", "StreamFeed"]
 
 logger = logging.getLogger(__name__)
 
@@ -41,86 +39,6 @@ INTAKE_BYTES = 16 * 1024 * 1024
 LIVE_MS = 5_000
 """A feed that is no further behind the newest fragment is at the live edge."""
 BACKLOG_MS = 3_000
-
-
-class SeatedChain(Protocol):
-    """What a feed needs of a session's chain."""
-
-    @property
-    def is_over(self) -> bool:
-        """Whether the session's time is over."""
-
-    @property
-    def regions(self) -> Regions:
-        """Regions of interest; none: the whole picture."""
-
-    @property
-    def has_found(self) -> bool:
-        """Whether the last output showed something of what is looked for."""
-
-    @property
-    def awaits_end(self) -> bool:
-        """Whether only what the decoder still holds is wanted."""
-
-    def take(self, output: Output) -> None:
-        """Use what the feed gives out (blocking)."""
-
-
-class RoomKeeper(Protocol):
-    """What a feed needs of a session's delivery."""
-
-    @property
-    def has_room(self) -> bool:
-        """Whether more results may be made now."""
-
-    async def wait_for_room(self) -> bool:
-        """Wait until they may."""
-
-
-class SeatEnd(enum.Enum):
-    """Why a seat at a feed was given up by the feed."""
-
-    OVER = "over"  # the session's time is over, or the feed's stream has ended for it
-    BROKEN = "broken"  # the chain or the feed met an error
-    LEFT_BEHIND = "left behind"  # the outbox is full: go on alone
-
-
-class Seat:
-    """A session's place at a feed; the session waits for :attr:`ended`."""
-
-    def __init__(
-        self,
-        chain: SeatedChain,
-        *,
-        processor_name: str,
-        delivery: RoomKeeper,
-        on_busy: Callable[[float], None] | None = None,
-    ) -> None:
-        self.chain = chain
-        self.processor_name = processor_name
-        self.delivery = delivery
-        self.on_busy = on_busy
-        """Told this seat's part of the seconds an analysis thread was busy."""
-        self.feed: StreamFeed | None = None
-        self.ended = asyncio.Event()
-        self.end: SeatEnd | None = None
-        self.error: Exception | None = None
-
-    def take(self, output: Output) -> None:
-        """Show the chain an output; its error is its own (blocking)."""
-        if self.error is not None:
-            return
-        try:
-            self.chain.take(output)
-        except Exception as error:  # noqa: BLE001  # raised again in the session's own task
-            self.error = error
-
-    def give_up(self, end: SeatEnd) -> None:
-        """Tell the session that the feed shows it no more."""
-        self.feed = None
-        if self.end is None:
-            self.end = end
-            self.ended.set()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -167,6 +85,8 @@ class StreamFeed:
         self._intake: Intake[Arrival] = Intake(max_bytes=INTAKE_BYTES)
         self._loop = asyncio.get_running_loop()
         self._media_at = self._loop.time()
+        self._uncounted_bytes = 0
+        self._told_quiet: dict[str, bool] = {}
         self._error: Exception | None = None
         self._behind_ms: int | None = None
         self._worked_to_ms = 0
@@ -313,8 +233,7 @@ class StreamFeed:
                 epoch_ms=int(self._parts.clock.epoch() * 1000),
             )
         size = len(event.data) if isinstance(event, Packet) else 0
-        for seat in self.seats:
-            self._parts.metrics.media_bytes.labels(seat.processor_name).inc(size)
+        self._uncounted_bytes += size
         await self._put(event, size_bytes=size + 256, urgent=urgent)
 
     async def _note_end(self, ended: ReadEnded) -> None:
@@ -365,6 +284,7 @@ class StreamFeed:
                 seat.on_busy(busy_seconds / len(seats))
         self._keep_profile()
         counts = self._reader.take_counts()
+        counts["bytes"], self._uncounted_bytes = self._uncounted_bytes, 0
         for seat in list(self.seats):
             self._count(seat.processor_name, counts)
             if seat.error is not None:
@@ -415,16 +335,25 @@ class StreamFeed:
 
     def _count(self, name: str, counts: Counter[str]) -> None:
         metrics = self._parts.metrics
-        metrics.frames_decoded.labels(name).inc(counts["frames"])
-        metrics.frames_skipped.labels(name).inc(counts["skipped"])
-        metrics.gate_audits.labels(name).inc(counts["audits"])
-        metrics.gate_missed_motion.labels(name).inc(counts["missed_motion"])
-        metrics.gate_quiet.labels(name).set(self._reader.is_quiet)
+        counters = {
+            "bytes": metrics.media_bytes,
+            "frames": metrics.frames_decoded,
+            "skipped": metrics.frames_skipped,
+            "audits": metrics.gate_audits,
+            "missed_motion": metrics.gate_missed_motion,
+        }
+        # Hundreds of streams do this several times a second: nothing for what did not happen.
+        for what, counter in counters.items():
+            if counts[what]:
+                counter.labels(name).inc(counts[what])
         if counts["damaged"]:
             metrics.fragments_damaged.labels(name, "packets").inc(counts["damaged"])
         for what, count in counts.items():
             if what.startswith(WAKE) and count:
                 metrics.gate_wakes.labels(name, what.removeprefix(WAKE)).inc(count)
+        if self._told_quiet.get(name) != self._reader.is_quiet:
+            self._told_quiet[name] = self._reader.is_quiet
+            metrics.gate_quiet.labels(name).set(self._reader.is_quiet)
 
     def _count_damage(self, reason: str) -> None:
         for seat in tuple(self.seats):

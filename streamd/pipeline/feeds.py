@@ -13,7 +13,8 @@ import asyncio
 import logging
 from collections.abc import Hashable
 
-from streamd.pipeline.feed import FeedParts, Seat, StreamFeed
+from streamd.pipeline.feed import FeedParts, StreamFeed
+from streamd.pipeline.seat import Seat
 from streamd.pipeline.source import MediaSource
 
 __all__ = ["Feeds"]

@@ -18,12 +18,13 @@ from streamd.lifecycle import Event, Status
 from streamd.pipeline.chain import MediaChain
 from streamd.pipeline.delivery import Delivery
 from streamd.pipeline.errors import SessionFailedError
-from streamd.pipeline.feed import Seat, SeatEnd, StreamFeed
+from streamd.pipeline.feed import StreamFeed
 from streamd.pipeline.fence import IsHeld, always_held
 from streamd.pipeline.outbox import OutboxError, OutboxTakenError
 from streamd.pipeline.parts import SessionParts
 from streamd.pipeline.preparation import prepare
 from streamd.pipeline.reporting import SessionReporter
+from streamd.pipeline.seat import Seat, SeatEnd
 from streamd.pipeline.source import MediaSource
 from streamd.resources import ConnectedHomeSettings
 from streamd.retry import Backoff

@@ -8,8 +8,9 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from streamd.pipeline.feed import FeedParts, Seat, StreamFeed
+from streamd.pipeline.feed import FeedParts, StreamFeed
 from streamd.pipeline.frames import Frame, Output
+from streamd.pipeline.seat import Seat
 from tests.support.feed import FedSource, NotingChain, Room, feed_parts, fragments_of
 from tests.support.media import get_media_fragments
 from tests.support.still import still_video

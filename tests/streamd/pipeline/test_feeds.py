@@ -8,8 +8,9 @@ from collections.abc import AsyncIterator
 import pytest
 
 from streamd.pipeline.errors import SessionFailedError
-from streamd.pipeline.feed import FeedParts, Seat, SeatEnd
+from streamd.pipeline.feed import FeedParts
 from streamd.pipeline.feeds import Feeds
+from streamd.pipeline.seat import Seat, SeatEnd
 from tests.support.feed import FedSource, NotingChain, Room, feed_parts, fragments_of
 
 KEY = ("000000000000", "arn:aws:kinesisvideo:us-east-1:000000000000:stream/cam/1")
