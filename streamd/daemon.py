@@ -22,7 +22,6 @@ from aiohttp.typedefs import Middleware
 from prometheus_client import CollectorRegistry
 
 from streamd import __version__, descriptors
-from streamd import metrics as metrics_module
 from streamd.api.images import ObjectReader
 from streamd.api.server import RekognitionApi
 from streamd.audit import auditing
@@ -30,6 +29,7 @@ from streamd.aws import S3Objects
 from streamd.clock import SystemClock
 from streamd.config import Settings
 from streamd.errors import ConfigError, StreamdError
+from streamd.exposition import Exposition
 from streamd.gateway import Gateway
 from streamd.keys import CallerKeys
 from streamd.listener import listening
@@ -156,7 +156,11 @@ class Daemon:
             )
             await stack.enter_async_context(self._valid_keys())
             stack.enter_context(auditing(self._settings.server.audit_log))
-            app = self._application(api, gateway, store, run_store, replica)
+            exposition = Exposition(
+                metrics=self._metrics, store=store, settings=self._settings, run_blocking=run_store
+            )
+            stack.push_async_callback(exposition.aclose)
+            app = self._application(api, gateway, exposition, store, run_store, replica)
             url = await stack.enter_async_context(listening(app, self._settings.server))
             await stack.enter_async_context(replica.beating(url))
             await stack.enter_async_context(self._working(url, store, run_store, replica))
@@ -189,6 +193,7 @@ class Daemon:
         self,
         api: RekognitionApi,
         gateway: Gateway,
+        exposition: Exposition,
         store: Store,
         run_store: Any,
         replica: Replica,
@@ -201,9 +206,8 @@ class Daemon:
         app[REQUEST_SECONDS] = self._settings.server.request_timeout_seconds
 
         async def metrics(request: web.Request) -> web.Response:
-            del request
-            text = await run_store(metrics_module.render, self._metrics.registry)
-            return web.Response(body=text, headers={"Content-Type": metrics_module.CONTENT_TYPE})
+            body, content_type = await exposition.answer(request.headers.get("Accept"))
+            return web.Response(body=body, headers={"Content-Type": content_type})
 
         async def health(request: web.Request) -> web.Response:
             del request

@@ -2,27 +2,18 @@
 
 Control and worker processes write to memory-mapped files of ``prometheus_client``'s
 multi-process mode (``PROMETHEUS_MULTIPROC_DIR``, set before the library is imported);
-the control process renders the sum at ``/metrics``.
+the control process shows the sum at ``/metrics``.
 """
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
+from collections.abc import Collection
 
-from prometheus_client import (
-    CollectorRegistry,
-    Counter,
-    Gauge,
-    Histogram,
-    generate_latest,
-)
-from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-__all__ = ["MULTIPROC_ENV", "Metrics", "forget_process", "render"]
+from streamd import metric_files
 
-MULTIPROC_ENV = "PROMETHEUS_MULTIPROC_DIR"
-CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+__all__ = ["Metrics"]
 
 _LATENCY_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 1, 2, 5, 10, 30)
 
@@ -35,6 +26,7 @@ class Metrics:
     """
 
     def __init__(self, registry: CollectorRegistry) -> None:
+        metric_files.install()
         self.registry = registry
 
         def counter(name: str, text: str, *labels: str) -> Counter:
@@ -102,6 +94,37 @@ class Metrics:
         self.archive_freed_early = counter(
             "streamd_archive_freed_early_total",
             "Segments freed before their time because the disk was short of room.",
+        )
+        self.archive_capacity_bytes = gauge(
+            "streamd_archive_capacity_bytes",
+            "Bytes that fragments on the disk may take (kinesis_video.max_archive_bytes).",
+            mode="livemostrecent",
+        )
+        self.disk_free_bytes = gauge(
+            "streamd_disk_free_bytes",
+            "Bytes free on the disk of the data directory.",
+            mode="livemostrecent",
+        )
+        self.disk_size_bytes = gauge(
+            "streamd_disk_size_bytes",
+            "Bytes the disk of the data directory has.",
+            mode="livemostrecent",
+        )
+        self.store_up = gauge(
+            "streamd_store_up", "Whether the store answers in time.", mode="livemostrecent"
+        )
+        self.stream_processors = gauge(
+            "streamd_stream_processors",
+            "Stream processors by status, of all replicas that share the store.",
+            "status",
+            mode="livemostrecent",
+        )
+        self.stream_processor_status = gauge(
+            "streamd_stream_processor_status",
+            "1 for the status a stream processor has; it has no other series.",
+            "stream_processor",
+            "status",
+            mode="livemostrecent",
         )
         self.status_changes = counter(
             "streamd_status_changes_total", "Lifecycle transitions.", "from_status", "to_status"
@@ -205,7 +228,7 @@ class Metrics:
         )
         self.lag_seconds = gauge(
             "streamd_stream_lag_seconds",
-            "Age of the newest analysed frame when its results were made.",
+            "Age of the newest analysed frame when its results were made, while a session runs.",
             "stream_processor",
             mode="livemostrecent",
         )
@@ -219,6 +242,11 @@ class Metrics:
         )
         self.outbox_bytes = gauge(
             "streamd_outbox_bytes", "Bytes waiting for their sink.", "stream_processor"
+        )
+        self.outbox_capacity_bytes = gauge(
+            "streamd_outbox_capacity_bytes",
+            "Bytes that may wait for each stream processor's sink (outbox.max_bytes).",
+            mode="livemostrecent",
         )
         self.outbox_full = gauge(
             "streamd_outbox_full",
@@ -275,16 +303,22 @@ class Metrics:
             "streamd_worker_restarts_total", "Worker processes started again after a crash."
         )
 
+    def forget(self, label: str, present: Collection[str]) -> None:
+        """Let go of this process's series of resources that are gone.
 
-def render(registry: CollectorRegistry) -> bytes:
-    """Return the exposition text: of all processes where multi-process mode is on."""
-    if MULTIPROC_ENV in os.environ:
-        registry = CollectorRegistry()
-        MultiProcessCollector(registry)  # type: ignore[no-untyped-call]  # the library has no types here
-    return generate_latest(registry)
+        Args:
+            label: ``stream_processor``, ``stream`` or ``camera``.
+            present: The values of that label that are kept.
 
-
-def forget_process(pid: int) -> None:
-    """Drop the live gauges of a process that has ended; its counters stay in the sums."""
-    if MULTIPROC_ENV in os.environ and Path(os.environ[MULTIPROC_ENV]).is_dir():
-        mark_process_dead(pid)  # type: ignore[no-untyped-call]  # the library has no types here
+        """
+        for instrument in vars(self).values():
+            if isinstance(instrument, Counter | Gauge | Histogram):
+                known = {
+                    sample.labels[label]
+                    for metric in instrument.collect()
+                    for sample in metric.samples
+                    if label in sample.labels
+                }
+                for name in known.difference(present):
+                    instrument.remove_by_labels({label: name})
+        metric_files.forget(label, present)

@@ -22,7 +22,7 @@ import sys
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
-from streamd import metrics as metrics_module
+from streamd import metric_files
 from streamd.errors import StreamdError
 from streamd.metrics import Metrics
 from streamd.retry import Backoff
@@ -161,12 +161,12 @@ class WorkerSupervisor:
         while True:
             if slot.process is not None:
                 code = await slot.process.wait()
-                metrics_module.forget_process(slot.process.pid)
                 if self._stopping:
                     return
                 slot.last_end = _end_of(code)
                 # First of all: what it held is waited for.
                 await self._tell_dead(slot.name)
+                await asyncio.to_thread(metric_files.fold, slot.process.pid)
             self._metrics.worker_restarts.inc()
             self._count()
             lived = loop.time() - slot.started_at

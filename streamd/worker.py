@@ -29,6 +29,7 @@ from streamd import logs
 from streamd.aws import CredentialChain, fixed_key
 from streamd.clock import SystemClock
 from streamd.errors import ConfigError
+from streamd.exposition import FORGET_SECONDS, resources_present
 from streamd.ingest.getmedia import KinesisVideoClient, SigningKey
 from streamd.metrics import Metrics
 from streamd.pipeline.collection_search import CollectionSearch
@@ -46,6 +47,7 @@ from streamd.protocol.sigv4 import ACCOUNT_HEADER
 from streamd.roles import AssumedRoles
 from streamd.sinks.router import build_sinks
 from streamd.store import Store, WorkerPlace
+from streamd.store.errors import StoreError
 from streamd.store.vectors import CollectionVectors
 from streamd.worker_setup import SWITCH_INTERVAL_SECONDS, WorkerSetup, analysis_threads
 
@@ -149,7 +151,11 @@ async def run_sessions(
             )
             on_wake(host.wake)
             leases = _StoredLeases(store, run_store, setup=setup, owner=owner)
-            async with _delivering_leftovers(setup, parts), _relaying(setup, leases, metrics, stop):
+            async with (
+                _delivering_leftovers(setup, parts),
+                _relaying(setup, leases, metrics, stop),
+                _forgetting(parts),
+            ):
                 await host.run(stop)
         finally:
             await feeds.aclose()
@@ -177,6 +183,26 @@ async def _delivering_leftovers(setup: WorkerSetup, parts: SessionParts) -> Asyn
         run_outbox=parts.run_outbox,
     )
     task = asyncio.create_task(leftovers.run(), name="leftovers")
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+@asynccontextmanager
+async def _forgetting(parts: SessionParts) -> AsyncIterator[None]:
+    """Let go, now and then, of the metrics of stream processors that are gone."""
+
+    async def forget() -> None:
+        while True:
+            await asyncio.sleep(FORGET_SECONDS)
+            with contextlib.suppress(StoreError):
+                present = await parts.run_blocking(resources_present, parts.store, parts.settings)
+                for label, names in present.items():
+                    await parts.run_blocking(parts.metrics.forget, label, names)
+
+    task = asyncio.create_task(forget(), name="forget-metrics")
     try:
         yield
     finally:

@@ -7,6 +7,7 @@ The frames come from a feed, which sessions on one stream share.
 from __future__ import annotations
 
 import logging
+import math
 from typing import Protocol
 
 from processors.picture import Picture
@@ -120,6 +121,8 @@ class MediaChain:
     def close(self) -> None:
         """Let go of the outbox; may be called twice."""
         self._outbox.close()
+        # Nobody is behind any more, here: the next holder says how far it is.
+        self._metrics.lag_seconds.labels(self._name).set(math.nan)
 
     def _note_length(self, read: FragmentRead) -> None:
         if self.progress.has_completed(read.number) or self.awaits_end:

@@ -102,6 +102,12 @@ class StreamProcessorStore(Repository):
             rows = connection.execute(query.order_by(_processors.c.name).limit(limit))
             return [processor_from_row(row) for row in rows]
 
+    def stream_processor_statuses(self) -> list[tuple[str, str, Status]]:
+        """Return account, name and status of every one."""
+        query = sa.select(_processors.c.account_id, _processors.c.name, _processors.c.status)
+        with self._database.read() as connection:
+            return [(row[0], row[1], Status(row[2])) for row in connection.execute(query)]
+
     def transition(
         self, account_id: str, name: str, event: Event, *, status_message: str | None = None
     ) -> tuple[Status, StreamProcessor | None]:

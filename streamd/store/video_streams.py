@@ -122,6 +122,11 @@ class VideoStreamStore(Repository):
         with self._database.read() as connection:
             return [_stream_from_row(row) for row in connection.execute(query)]
 
+    def video_stream_names(self) -> set[str]:
+        """Return the names of all, of all accounts."""
+        with self._database.read() as connection:
+            return set(connection.scalars(sa.select(_streams.c.name)))
+
     def video_streams_by_arn(self, arns: Collection[str]) -> dict[str, VideoStream]:
         """Return those of these ARNs that exist, of all accounts."""
         query = sa.select(_streams).where(_streams.c.arn.in_(arns))

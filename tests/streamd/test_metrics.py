@@ -1,15 +1,11 @@
-"""What is exported: names by Prometheus' conventions, and the sum over processes."""
+"""What is exported: names by Prometheus' conventions, labels with a bound."""
 
 from __future__ import annotations
 
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, generate_latest
 
-from streamd.metrics import MULTIPROC_ENV, Metrics, render
+from streamd.metrics import Metrics
 from tests.support.metrics_table import Instrument, instruments, name_of
 
 _FOREIGN_UNITS = {
@@ -20,7 +16,7 @@ _FOREIGN_UNITS = {
 _RESOURCES = {"stream", "stream_processor", "camera"}
 _FIXED = {
     *("service", "operation", "code", "error_code", "reason", "from_status", "to_status"),
-    *("kind", "label", "sink", "error", "outcome", "cause"),
+    *("status", "kind", "label", "sink", "error", "outcome", "cause"),
 }
 
 
@@ -42,36 +38,16 @@ def test_labels_are_bounded(instrument: Instrument) -> None:
     assert set(instrument._labelnames) <= _RESOURCES | _FIXED
 
 
-def test_render_tells_what_this_process_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without the multi-process mode the registry itself is rendered."""
-    monkeypatch.delenv(MULTIPROC_ENV, raising=False)
+def test_forget_lets_go_of_what_is_gone() -> None:
+    """Series of absent stream processors go, all others stay."""
     metrics = Metrics(CollectorRegistry())
-    metrics.sink_errors.labels("s3", "SinkGoneError").inc(2)
-    text = render(metrics.registry).decode()
-    assert 'streamd_sink_errors_total{error="SinkGoneError",sink="s3"} 2.0' in text
-
-
-def test_render_sums_over_processes_and_forgets_the_dead(tmp_path: Path) -> None:
-    """Counters of an ended process stay in the sum, its gauges go."""
-    count = (
-        "from prometheus_client import CollectorRegistry\n"
-        "from streamd.metrics import Metrics, forget_process, render\n"
-        "import os, sys\n"
-        "metrics = Metrics(CollectorRegistry())\n"
-        "metrics.workers.inc()\n"
-        "metrics.worker_restarts.inc()\n"
-    )
-    environment = {MULTIPROC_ENV: str(tmp_path)}
-    one = subprocess.run(
-        [sys.executable, "-c", count + "print(os.getpid())"],
-        env=environment,
-        check=True,
-        capture_output=True,
-    )
-    tell = f"forget_process({int(one.stdout)})\nprint(render(metrics.registry).decode())\n"
-    two = subprocess.run(
-        [sys.executable, "-c", count + tell], env=environment, check=True, capture_output=True
-    )
-    lines = two.stdout.decode().splitlines()
-    assert "streamd_workers 1.0" in lines
-    assert "streamd_worker_restarts_total 2.0" in lines
+    for name in ("door", "garden"):
+        metrics.frames_decoded.labels(name).inc()
+        metrics.gate_wakes.labels(name, "packets").inc()
+    metrics.records_delivered.labels("kafka").inc()
+    metrics.forget("stream_processor", {"door"})
+    text = generate_latest(metrics.registry).decode()
+    assert "garden" not in text
+    assert 'streamd_frames_decoded_total{stream_processor="door"} 1.0' in text
+    assert 'streamd_gate_wakes_total{cause="packets",stream_processor="door"} 1.0' in text
+    assert 'streamd_records_delivered_total{sink="kafka"} 1.0' in text
