@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import enum
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
 
-import aiohttp
 from aiohttp import web
-from aiohttp.http_exceptions import HttpProcessingError
 
 from streamd.clock import Clock
 from streamd.config import KinesisVideoSettings
@@ -30,6 +26,7 @@ from streamd.gateway.http import endless_response
 from streamd.gateway.limits import Pace
 from streamd.gateway.live import LiveFragment, LiveStream
 from streamd.gateway.recorder import Recorder
+from streamd.gateway.upload_body import Ending, StoppedError, UploadBody
 from streamd.kvs.acks import Acknowledgement, ErrorCode, EventType
 from streamd.metrics import Metrics
 from streamd.resources import VideoStream
@@ -37,9 +34,6 @@ from streamd.resources import VideoStream
 __all__ = ["Upload", "UploadParts"]
 
 logger = logging.getLogger(__name__)
-
-_LOST: Final = (OSError, aiohttp.ClientError, web.RequestPayloadError, HttpProcessingError)
-"""What reading raises when the producer has gone away or its chunks make no sense."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -59,32 +53,6 @@ class UploadParts:
     """An IDLE is sent this often while nothing arrives."""
     idle_close_seconds: float = 30.0
     """PutMedia closes an idle connection after this time (API reference)."""
-
-
-class _Ending(enum.Enum):
-    """Why reading stopped; the value labels a metric."""
-
-    FINISHED = "finished"
-    """The producer ended its request."""
-    DISCONNECTED = "disconnected"
-    UNREADABLE = "unreadable"
-    """Its chunks make no sense; it is still there."""
-    IDLE = "idle"
-    INTERRUPTED = "interrupted"
-    """By us: the stream is deleted, its archive broke, or the daemon stops."""
-    OUT_OF_TIME = "out of time"
-    REFUSED = "refused"
-    """The media broke a rule."""
-    BROKEN = "broken"
-    """By a mistake of ours."""
-
-
-class _StoppedError(Exception):
-    """Reading stopped otherwise than by the request's end."""
-
-    def __init__(self, ending: _Ending) -> None:
-        super().__init__(ending.value)
-        self.ending = ending
 
 
 class Upload:
@@ -120,13 +88,18 @@ class Upload:
         self._fragment: LiveFragment | None = None
         self._acks: AckChannel | None = None  # from the response's first byte on
         self._closed = asyncio.Event()
-        self._scope: asyncio.Timeout | None = None  # while a read waits
         self._is_interrupted = False
         self._interruption: ErrorCode | None = None
         self._has_reported = False
         self._ends_at = asyncio.get_running_loop().time() + limits.max_connection_seconds
-        # After its time is up a connection ends with its fragment, which may be this long.
-        self._grace_seconds = limits.max_fragment_seconds
+        self._body = UploadBody(
+            request,
+            on_idle=lambda: self._ack(Acknowledgement(event_type=EventType.IDLE)),
+            idle_ack_seconds=parts.idle_ack_seconds,
+            idle_close_seconds=parts.idle_close_seconds,
+            # After its time is up a connection ends with its fragment, which may be this long.
+            ends_at=self._ends_at + limits.max_fragment_seconds,
+        )
         self._recorder = Recorder(
             door=parts.door,
             stream=stream,
@@ -140,8 +113,7 @@ class Upload:
         """See ``live.Upload``."""
         if not self._is_interrupted:
             self._is_interrupted, self._interruption = True, code
-        if self._scope is not None:
-            self._scope.reschedule(asyncio.get_running_loop().time())
+        self._body.interrupt()
 
     async def wait_closed(self) -> None:
         """See ``live.Upload``."""
@@ -151,7 +123,7 @@ class Upload:
         """Serve the connection to its end."""
         metrics = self._parts.metrics
         metrics.put_media_connections.inc()
-        ending = _Ending.INTERRUPTED
+        ending = Ending.INTERRUPTED
         logger.info("producer connected", extra={"stream": self._name})
         try:
             ending = await self._serve()
@@ -174,28 +146,28 @@ class Upload:
                 },
             )
 
-    async def _serve(self) -> _Ending:
+    async def _serve(self) -> Ending:
         try:
             await self.response.prepare(self._request)
         except ConnectionError:
             await self._recorder.finish()
-            return _Ending.DISCONNECTED
+            return Ending.DISCONNECTED
         acks = self._acks = AckChannel(self.response, lambda: self._parts.may_promise(self._stream))
-        ending = _Ending.REFUSED
+        ending = Ending.REFUSED
         try:
             try:
                 await self._receive()
-                ending = _Ending.FINISHED
-            except _StoppedError as stopped:
+                ending = Ending.FINISHED
+            except StoppedError as stopped:
                 ending = stopped.ending
             self._conclude(ending)
         except MediaFaultError as fault:
-            if ending is not _Ending.UNREADABLE:
-                ending = _Ending.REFUSED
+            if ending is not Ending.UNREADABLE:
+                ending = Ending.REFUSED
             self._refuse(fault)
         except Exception:
             # The wall of one upload: the other streams go on.
-            ending = _Ending.BROKEN
+            ending = Ending.BROKEN
             logger.exception("upload broke", extra={"stream": self._name})
             self._refuse(MediaFaultError(ErrorCode.INTERNAL_ERROR, "a fault of the daemon"))
         # From here on nothing is open, so the recorder comes to an end; then the last
@@ -212,10 +184,10 @@ class Upload:
 
         Raises:
             MediaFaultError: If the media breaks a rule.
-            _StoppedError: If it stops for another reason.
+            StoppedError: If it stops for another reason.
 
         """
-        while data := await self._read():
+        while data := await self._body.read():
             before = self._fragmenter.fragments
             for step in self._fragmenter.feed(data):
                 self._take(step)
@@ -224,49 +196,6 @@ class Upload:
             await self._recorder.room()
             await self._byte_pace.spend(len(data))
             await self._fragment_pace.spend(self._fragmenter.fragments - before)
-
-    async def _read(self) -> bytes:
-        loop = asyncio.get_running_loop()
-        idle_until = loop.time() + self._parts.idle_close_seconds
-        while True:
-            if self._is_interrupted:
-                raise _StoppedError(_Ending.INTERRUPTED)
-            now = loop.time()
-            wait = min(
-                self._parts.idle_ack_seconds,
-                idle_until - now,
-                self._ends_at + self._grace_seconds - now,
-            )
-            try:
-                async with asyncio.timeout(max(0.0, wait)) as self._scope:
-                    return await self._request.content.readany()
-            except TimeoutError:
-                if not self._is_interrupted:
-                    self._idle(loop.time(), idle_until)
-            except _LOST:
-                return self._rescued()
-            finally:
-                self._scope = None
-
-    def _idle(self, now: float, idle_until: float) -> None:
-        if now >= self._ends_at + self._grace_seconds:
-            raise _StoppedError(_Ending.OUT_OF_TIME)
-        if self._request.protocol._messages:  # noqa: SLF001  # there is no public way
-            # While a body is not over nothing else can be parsed, but what stopped the parser:
-            # aiohttp keeps the error for its own answer and does not tell who reads the body.
-            raise _StoppedError(_Ending.UNREADABLE)
-        if now >= idle_until:
-            raise _StoppedError(_Ending.IDLE)
-        self._ack(Acknowledgement(event_type=EventType.IDLE))
-
-    def _rescued(self) -> bytes:
-        # aiohttp has no public way to what arrived before the connection broke.
-        data = self._request.content._read_nowait(-1)  # noqa: SLF001
-        if data:
-            return data
-        transport = self._request.transport
-        is_there = transport is not None and not transport.is_closing()
-        raise _StoppedError(_Ending.UNREADABLE if is_there else _Ending.DISCONNECTED)
 
     def _take(self, step: Step) -> None:
         match step:
@@ -308,11 +237,11 @@ class Upload:
             )
         self._ack_of(EventType.RECEIVED, fragment)
 
-    def _conclude(self, ending: _Ending) -> None:
+    def _conclude(self, ending: Ending) -> None:
         """Close what is open, as the ending demands."""
-        if ending is _Ending.INTERRUPTED and self._interruption is not None:
+        if ending is Ending.INTERRUPTED and self._interruption is not None:
             raise MediaFaultError(self._interruption, "ended by the service")
-        cut = ending is not _Ending.FINISHED
+        cut = ending is not Ending.FINISHED
         try:
             for step in self._fragmenter.end(cut=cut):
                 self._take(step)
@@ -320,9 +249,9 @@ class Upload:
             if not cut:
                 raise
             self._fail_open_fragment()  # nothing whole was in it
-        if ending is _Ending.UNREADABLE:
+        if ending is Ending.UNREADABLE:
             raise MediaFaultError(ErrorCode.STREAM_READ_ERROR, "the request's chunks make no sense")
-        if ending is _Ending.OUT_OF_TIME:
+        if ending is Ending.OUT_OF_TIME:
             raise MediaFaultError(
                 ErrorCode.MAX_CONNECTION_DURATION_REACHED, "the connection's time is up"
             )
