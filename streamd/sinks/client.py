@@ -5,9 +5,16 @@ from __future__ import annotations
 import copy
 import threading
 from collections.abc import Callable
-from typing import Any, Self, TypeVar
+from typing import Any, ClassVar, Self, TypeVar
 
-from streamd.aws import AwsError, AwsUnavailableError
+from streamd.aws import (
+    AwsDeniedError,
+    AwsError,
+    AwsNotFoundError,
+    AwsRejectedError,
+    AwsUnavailableError,
+    aws_errors,
+)
 from streamd.errors import StreamdError
 from streamd.roles import ROLE_DENIED, AssumedRoles
 from streamd.sinks.errors import SinkGoneError, SinkUnavailableError
@@ -24,7 +31,6 @@ class ClientSink(BlockingSink):
     """A sink that calls a service by boto3.
 
     Args:
-        name: See :class:`Sink`.
         create_client: Makes the client; called once, and once for each role with
             ``credentials=``, in a thread.
         threads: How many calls may run at once, over all roles.
@@ -32,15 +38,18 @@ class ClientSink(BlockingSink):
 
     """
 
+    NAME: ClassVar[str]
+    """See :class:`Sink`."""
+    THREADS: ClassVar[int] = 4
+
     def __init__(
         self,
-        name: str,
         create_client: Callable[..., Any],
         *,
-        threads: int,
+        threads: int | None = None,
         roles: AssumedRoles | None = None,
     ) -> None:
-        super().__init__(name, threads=threads)
+        super().__init__(self.NAME, threads=self.THREADS if threads is None else threads)
         self._create_client = create_client
         self._client: Any = None  # set by open(), or by the first call by a role
         self._roles = roles
@@ -67,6 +76,30 @@ class ClientSink(BlockingSink):
     async def open(self) -> None:
         """See :meth:`Sink.open`."""
         self._client = await super().run(self._create_client)
+
+    async def check(self, target: str) -> None:
+        """See :meth:`Sink.check`."""
+        await self.run(self._check, target)
+
+    def _check(self, target: str) -> None:
+        try:
+            with aws_errors():
+                self._look(target)
+        except AwsNotFoundError as error:
+            raise self._missing(target) from error
+        except AwsUnavailableError as error:
+            raise SinkUnavailableError(str(error)) from error
+        except (AwsDeniedError, AwsRejectedError):
+            # The roles AWS documents may only write; that will tell.
+            return
+
+    def _look(self, target: str) -> None:
+        """Ask the service about a target, by an operation that changes nothing."""
+        raise NotImplementedError
+
+    def _missing(self, target: str) -> SinkGoneError:
+        """Return the error of a target that is not there."""
+        raise NotImplementedError
 
     async def run(self, function: Callable[..., T], *args: object) -> T:
         """Run a blocking function with a client whose credentials are valid.

@@ -8,7 +8,7 @@ and FrameOffsetInSeconds tell their order, as they do with AWS.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from streamd.aws import (
@@ -20,9 +20,13 @@ from streamd.aws import (
     aws_errors,
 )
 from streamd.records.items import OutboxItem
-from streamd.roles import AssumedRoles
 from streamd.sinks.client import ClientSink
-from streamd.sinks.errors import SinkError, SinkRejectedError, SinkUnavailableError
+from streamd.sinks.errors import (
+    SinkError,
+    SinkGoneError,
+    SinkRejectedError,
+    SinkUnavailableError,
+)
 from streamd.sinks.targets import stream_denied, stream_missing, stream_name
 
 __all__ = ["MAX_CALL_BYTES", "MAX_CALL_RECORDS", "MAX_RECORD_BYTES", "KinesisSink"]
@@ -38,44 +42,20 @@ Batch = list[tuple[int, OutboxItem]]
 
 
 class KinesisSink(ClientSink):
-    """Writes records to Kinesis data streams.
+    """Writes records to Kinesis data streams."""
 
-    Args:
-        create_client: See :class:`ClientSink`.
-        threads: Calls at once.
-        roles: See :class:`ClientSink`.
-
-    """
-
-    def __init__(
-        self,
-        create_client: Callable[..., Any],
-        *,
-        threads: int = 4,
-        roles: AssumedRoles | None = None,
-    ) -> None:
-        super().__init__("kinesis", create_client, threads=threads, roles=roles)
+    NAME = "kinesis"
 
     async def deliver(self, items: Sequence[OutboxItem]) -> None:
         """See :meth:`Sink.deliver`."""
         await self.run(self._deliver, items)
 
-    async def check(self, target: str) -> None:
-        """See :meth:`Sink.check`."""
-        await self.run(self._check, target)
-
-    def _check(self, target: str) -> None:
+    def _look(self, target: str) -> None:
         stream_name(target)
-        try:
-            with aws_errors():
-                self._client.describe_stream_summary(StreamARN=target)
-        except AwsNotFoundError as error:
-            raise stream_missing(target) from error
-        except AwsUnavailableError as error:
-            raise SinkUnavailableError(str(error)) from error
-        except (AwsDeniedError, AwsRejectedError):
-            # The role AWS documents may only put records; that will tell.
-            return
+        self._client.describe_stream_summary(StreamARN=target)
+
+    def _missing(self, target: str) -> SinkGoneError:
+        return stream_missing(target)
 
     def _deliver(self, items: Sequence[OutboxItem]) -> None:
         rejected = {

@@ -6,20 +6,16 @@ A repeat writes the same bytes to the same key: nobody sees it, but a bucket wit
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from streamd.aws import (
     AwsDeniedError,
     AwsError,
     AwsNotFoundError,
     AwsRejectedError,
-    AwsUnavailableError,
-    aws_errors,
 )
 from streamd.aws_s3 import put_object
 from streamd.records.items import KMS_KEY_ID, OutboxItem
-from streamd.roles import AssumedRoles
 from streamd.sinks.client import ClientSink
 from streamd.sinks.errors import SinkError, SinkGoneError, SinkRejectedError, SinkUnavailableError
 from streamd.sinks.targets import bucket_denied, bucket_missing
@@ -28,23 +24,10 @@ __all__ = ["S3Sink"]
 
 
 class S3Sink(ClientSink):
-    """Writes objects to S3 buckets.
+    """Writes objects to S3 buckets."""
 
-    Args:
-        create_client: See :class:`ClientSink`.
-        threads: Uploads at once.
-        roles: See :class:`ClientSink`.
-
-    """
-
-    def __init__(
-        self,
-        create_client: Callable[..., Any],
-        *,
-        threads: int = 8,
-        roles: AssumedRoles | None = None,
-    ) -> None:
-        super().__init__("s3", create_client, threads=threads, roles=roles)
+    NAME = "s3"
+    THREADS = 8
 
     async def deliver(self, items: Sequence[OutboxItem]) -> None:
         """See :meth:`Sink.deliver`."""
@@ -56,21 +39,11 @@ class S3Sink(ClientSink):
         if failed:
             raise _verdict(failed, items, settled)
 
-    async def check(self, target: str) -> None:
-        """See :meth:`Sink.check`."""
-        await self.run(self._check, target)
+    def _look(self, target: str) -> None:
+        self._client.head_bucket(Bucket=target)
 
-    def _check(self, bucket: str) -> None:
-        try:
-            with aws_errors():
-                self._client.head_bucket(Bucket=bucket)
-        except AwsNotFoundError as error:
-            raise bucket_missing(bucket) from error
-        except AwsUnavailableError as error:
-            raise SinkUnavailableError(str(error)) from error
-        except (AwsDeniedError, AwsRejectedError):
-            # The role AWS documents may only put objects; that will tell.
-            return
+    def _missing(self, target: str) -> SinkGoneError:
+        return bucket_missing(target)
 
     def _put(self, item: OutboxItem) -> None:
         put_object(

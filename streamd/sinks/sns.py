@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from streamd.aws import (
@@ -13,9 +13,13 @@ from streamd.aws import (
     aws_errors,
 )
 from streamd.records.items import EVENT_ID, SUBJECT, OutboxItem
-from streamd.roles import AssumedRoles
 from streamd.sinks.client import ClientSink
-from streamd.sinks.errors import SinkError, SinkRejectedError, SinkUnavailableError
+from streamd.sinks.errors import (
+    SinkError,
+    SinkGoneError,
+    SinkRejectedError,
+    SinkUnavailableError,
+)
 from streamd.sinks.targets import topic_denied, topic_missing, topic_name
 
 __all__ = ["MAX_MESSAGE_BYTES", "SnsSink"]
@@ -25,23 +29,9 @@ MAX_MESSAGE_BYTES = 256 * 1024
 
 
 class SnsSink(ClientSink):
-    """Publishes notifications to SNS topics.
+    """Publishes notifications to SNS topics."""
 
-    Args:
-        create_client: See :class:`ClientSink`.
-        threads: Calls at once, over all sessions.
-        roles: See :class:`ClientSink`.
-
-    """
-
-    def __init__(
-        self,
-        create_client: Callable[..., Any],
-        *,
-        threads: int = 4,
-        roles: AssumedRoles | None = None,
-    ) -> None:
-        super().__init__("sns", create_client, threads=threads, roles=roles)
+    NAME = "sns"
 
     async def deliver(self, items: Sequence[OutboxItem]) -> None:
         """See :meth:`Sink.deliver`."""
@@ -52,22 +42,12 @@ class SnsSink(ClientSink):
                 error.settled |= frozenset(range(position))
                 raise
 
-    async def check(self, target: str) -> None:
-        """See :meth:`Sink.check`."""
-        await self.run(self._check, target)
-
-    def _check(self, target: str) -> None:
+    def _look(self, target: str) -> None:
         topic_name(target)
-        try:
-            with aws_errors():
-                self._client.get_topic_attributes(TopicArn=target)
-        except AwsNotFoundError as error:
-            raise topic_missing(target) from error
-        except AwsUnavailableError as error:
-            raise SinkUnavailableError(str(error)) from error
-        except (AwsDeniedError, AwsRejectedError):
-            # The role AWS documents may only publish; that will tell.
-            return
+        self._client.get_topic_attributes(TopicArn=target)
+
+    def _missing(self, target: str) -> SinkGoneError:
+        return topic_missing(target)
 
     def _publish(self, item: OutboxItem, position: int) -> None:
         settled = range(position)

@@ -36,6 +36,9 @@ class FakeRoles:
 
 
 class FakeSink(ClientSink):
+    NAME = "kinesis"
+    THREADS = 1
+
     async def client(self) -> Any:
         return await self.run(lambda: self._client)
 
@@ -54,7 +57,6 @@ def roles() -> FakeRoles:
 @pytest.fixture
 async def sink(roles: FakeRoles) -> AsyncIterator[FakeSink]:
     made = FakeSink(
-        "kinesis",
         lambda credentials=None: (credentials, threading.current_thread().name),
         threads=1,
         roles=cast(AssumedRoles, roles),
@@ -76,7 +78,7 @@ async def test_each_role_has_a_client(sink: FakeSink) -> None:
 
 async def test_without_roles_the_sink_is_its_own() -> None:
     """A section with a key of its own keeps it."""
-    plain = FakeSink("kinesis", lambda: "client", threads=1)
+    plain = FakeSink(lambda: "client")
     assert plain.of_role(ROLE) is plain
     await plain.aclose()
 
