@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.client_programs import Client, Steps, client_env, installed, run_steps
 from tests.support.daemon import Daemon, running_daemon
-from tests.support.scenes import astronaut_jpeg
+from tests.support.producer import put_video
+from tests.support.scenes import astronaut_jpeg, face_video
 
 KEY, SECRET = "AKIDEXAMPLE", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"
 
@@ -42,3 +44,43 @@ def photo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("photo") / "astronaut.jpg"
     path.write_bytes(astronaut_jpeg())
     return path
+
+
+def _client(request: pytest.FixtureRequest) -> Client:
+    client: Client = request.module.CLIENT
+    return client
+
+
+@pytest.fixture(scope="module")
+def folder(request: pytest.FixtureRequest) -> Path:
+    """Where the module's client is installed."""
+    return installed(_client(request))
+
+
+@pytest.fixture(scope="module")
+def media(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where it leaves the media it has read."""
+    return tmp_path_factory.mktemp(_client(request).name)
+
+
+@pytest.fixture(scope="module")
+def javascript_story(
+    request: pytest.FixtureRequest, folder: Path, signed_daemon: Daemon, photo: Path, media: Path
+) -> Steps:
+    """What a client in JavaScript saw, from the collection to the last deletion."""
+    daemon, name = signed_daemon, _client(request).name
+    env = client_env(
+        daemon,
+        PHOTO=str(photo),
+        RECORDS=str(daemon.data_dir / "outputs" / "kinesis" / f"{name}.jsonl"),
+        MEDIA_DIR=str(media),
+    )
+    return run_steps(
+        ["node", str(next(folder.glob("story.*js")))],
+        env=env,
+        on_step={
+            "running": lambda: put_video(
+                daemon.port, name, face_video(2.0), credentials=daemon.credentials
+            )
+        },
+    )

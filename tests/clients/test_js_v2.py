@@ -8,11 +8,10 @@ from pathlib import Path
 import av
 import pytest
 
-from tests.support.client_programs import JAVASCRIPT_V2, Steps, client_env, installed, run_steps
+from tests.support.client_programs import JAVASCRIPT_V2, Steps
 from tests.support.daemon import Daemon
-from tests.support.producer import put_video
-from tests.support.scenes import face_video
 
+CLIENT = JAVASCRIPT_V2
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.timeout(420),
@@ -21,36 +20,9 @@ pytestmark = [
 
 
 @pytest.fixture(scope="module")
-def folder() -> Path:
-    """Where the client is installed."""
-    return installed(JAVASCRIPT_V2)
-
-
-@pytest.fixture(scope="module")
-def media(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the client leaves the media it has read."""
-    return tmp_path_factory.mktemp("js-v2")
-
-
-@pytest.fixture(scope="module")
-def story(folder: Path, signed_daemon: Daemon, photo: Path, media: Path) -> Steps:
-    """What the client saw, from the collection to the last deletion."""
-    daemon = signed_daemon
-    env = client_env(
-        daemon,
-        PHOTO=str(photo),
-        RECORDS=str(daemon.data_dir / "outputs" / "kinesis" / "js-v2.jsonl"),
-        MEDIA_DIR=str(media),
-    )
-    return run_steps(
-        ["node", str(folder / "story.js")],
-        env=env,
-        on_step={
-            "running": lambda: put_video(
-                daemon.port, "js-v2", face_video(2.0), credentials=daemon.credentials
-            )
-        },
-    )
+def story(javascript_story: Steps) -> Steps:
+    """What the client saw."""
+    return javascript_story
 
 
 def test_collection_holds_the_indexed_face(story: Steps) -> None:

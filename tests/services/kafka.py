@@ -11,8 +11,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -24,13 +22,13 @@ from typing import Any
 import confluent_kafka
 import confluent_kafka.admin
 
+from tests.services.fetched import ServiceUnavailableError, fetched
 from tests.support.certificates import self_signed
 
 __all__ = [
     "PASSWORD",
     "USER",
     "KafkaBroker",
-    "KafkaUnavailableError",
     "broker_jars",
     "kafka_broker",
 ]
@@ -40,8 +38,6 @@ POM = Path(__file__).with_name("kafka.pom.xml")
 TARGET = Path(__file__).parents[2] / ".venv" / "services"
 FETCH_SECONDS = 240.0
 START_SECONDS = 60.0
-TRY_AGAIN_SECONDS = 600.0
-"""After a fetch that failed, how long other processes are spared the wait."""
 
 admin: Any = confluent_kafka.admin  # its exports are marked for people, not for type checkers
 
@@ -54,39 +50,15 @@ _PLAIN = (
 )
 
 
-class KafkaUnavailableError(Exception):
-    """No broker can be had here; says why."""
-
-
 def broker_jars() -> Path:
     """Return the folder of the broker's jars, fetched if missing.
 
     Raises:
-        KafkaUnavailableError: If they cannot be had.
+        ServiceUnavailableError: If they cannot be had.
 
     """
-    for tool in ("java", "mvn"):
-        if shutil.which(tool) is None:
-            raise KafkaUnavailableError(f"a Kafka broker needs {tool}, not on PATH")
-    TARGET.mkdir(parents=True, exist_ok=True)
     target = TARGET / f"kafka-{hashlib.sha256(POM.read_bytes()).hexdigest()[:12]}"
-    if target.is_dir():
-        return target
-    failure = target.with_suffix(".failed")
-    if failure.exists() and time.time() - failure.stat().st_mtime < TRY_AGAIN_SECONDS:
-        raise KafkaUnavailableError(failure.read_text())
-    # Fetched aside and renamed: whoever finds the folder finds it complete.
-    fetching = target.with_name(f"{target.name}.{os.getpid()}")
-    try:
-        _fetch(fetching)
-    except KafkaUnavailableError as error:
-        shutil.rmtree(fetching, ignore_errors=True)
-        failure.write_text(str(error))
-        raise
-    with contextlib.suppress(OSError):
-        # Another process may have been first.
-        fetching.rename(target)
-    return target
+    return fetched(target, _fetch, tools=("java", "mvn"))
 
 
 def _fetch(folder: Path) -> None:
@@ -107,11 +79,11 @@ def _fetch(folder: Path) -> None:
                 check=False,
             )
     except subprocess.TimeoutExpired:
-        raise KafkaUnavailableError(
+        raise ServiceUnavailableError(
             f"Kafka's jars were not fetched within {FETCH_SECONDS:.0f} s"
         ) from None
     if done.returncode != 0:
-        raise KafkaUnavailableError(
+        raise ServiceUnavailableError(
             f"Kafka's jars cannot be fetched here (mvn answered {done.returncode}, see {log})"
         )
 
@@ -161,7 +133,7 @@ class KafkaBroker:
                 client.list_topics(timeout=1)
             except confluent_kafka.KafkaException:
                 if self._process.poll() is not None or time.monotonic() > deadline:
-                    raise KafkaUnavailableError(
+                    raise ServiceUnavailableError(
                         f"the broker does not start:\n{self.log()}"
                     ) from None
             else:
@@ -245,7 +217,7 @@ class KafkaBroker:
             check=False,
         )
         if done.returncode != 0:
-            raise KafkaUnavailableError(f"the broker's storage: {done.stdout.decode()[-2000:]}")
+            raise ServiceUnavailableError(f"the broker's storage: {done.stdout.decode()[-2000:]}")
 
     def _settings(self) -> Mapping[str, str]:
         served = [f"{name}://{self.address(name)}" for name in _LISTENERS]
@@ -299,7 +271,7 @@ def kafka_broker(folder: Path) -> Iterator[KafkaBroker]:
     """Run a broker.
 
     Raises:
-        KafkaUnavailableError: If none can be had here.
+        ServiceUnavailableError: If none can be had here.
 
     """
     broker = KafkaBroker(broker_jars(), folder)

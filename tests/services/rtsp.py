@@ -20,11 +20,12 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from tests.services.fetched import ServiceUnavailableError, fetched, tell
+
 __all__ = [
     "PASSWORD",
     "USER",
     "RtspServer",
-    "RtspUnavailableError",
     "rtsp_server",
     "server_program",
 ]
@@ -37,48 +38,27 @@ TARGET = Path(__file__).parents[2] / ".venv" / "services"
 BUILD_SECONDS = 120.0
 PATIENT_SECONDS = 900.0
 START_SECONDS = 30.0
-TRY_AGAIN_SECONDS = 600.0
-"""After a build that failed, how long other processes are spared the wait."""
 
 
-class RtspUnavailableError(Exception):
-    """No media server can be had here; says why."""
-
-
-def server_program(*, seconds: float = BUILD_SECONDS) -> Path:
+def server_program(*, seconds: float = BUILD_SECONDS, insists: bool = False) -> Path:
     """Return the server's program, built if missing.
 
     Raises:
-        RtspUnavailableError: If it cannot be built, or not in time.
+        ServiceUnavailableError: If it cannot be built, or not in time.
 
     """
-    program = TARGET / f"mediamtx-{VERSION}"
-    if program.exists():
-        return program
-    if shutil.which("go") is None:
-        raise RtspUnavailableError("a real RTSP server needs go, not on PATH")
-    TARGET.mkdir(parents=True, exist_ok=True)
-    failure = program.with_suffix(".failed")
-    if failure.exists() and time.time() - failure.stat().st_mtime < TRY_AGAIN_SECONDS:
-        raise RtspUnavailableError(failure.read_text())
-    deadline = time.monotonic() + seconds
-    with tempfile.TemporaryDirectory(prefix="mediamtx-") as folder:
-        try:
-            built = _build(Path(folder), deadline)
-        except RtspUnavailableError as error:
-            failure.write_text(str(error))
-            raise
-        # Moved beside its place and renamed: whoever finds it finds it complete.
-        beside = program.with_name(f"{program.name}.{os.getpid()}")
-        shutil.move(built, beside)
-        beside.rename(program)
-    return program
+
+    def make(program: Path) -> None:
+        with tempfile.TemporaryDirectory(prefix="mediamtx-") as folder:
+            shutil.move(_build(Path(folder), time.monotonic() + seconds), program)
+
+    return fetched(TARGET / f"mediamtx-{VERSION}", make, tools=("go",), insists=insists)
 
 
 def _build(folder: Path, deadline: float) -> Path:
     told = json.loads(_go(("mod", "download", "-json", f"{MODULE}@{VERSION}"), folder, deadline))
     if told["Sum"] != SUM:
-        raise RtspUnavailableError(f"{MODULE} {VERSION} is not the one these tests know")
+        raise ServiceUnavailableError(f"{MODULE} {VERSION} is not the one these tests know")
     source = folder / "source"
     # The module's own files are read-only, and its generators fetch from elsewhere.
     shutil.copytree(told["Dir"], source, copy_function=shutil.copyfile)
@@ -109,12 +89,12 @@ def _go(arguments: tuple[str, ...], folder: Path, deadline: float) -> str:
         # With the compilers it started.
         os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
-        raise RtspUnavailableError(
+        raise ServiceUnavailableError(
             "mediamtx was not built in time; build it once: make rtsp-server"
         ) from None
     if process.returncode != 0:
         said = " ".join((err or out).split())[-300:]
-        raise RtspUnavailableError(f"mediamtx cannot be built here: go {arguments[0]}: {said}")
+        raise ServiceUnavailableError(f"mediamtx cannot be built here: go {arguments[0]}: {said}")
     return out
 
 
@@ -175,7 +155,7 @@ class RtspServer:
         for port in (self._rtsp, self._rtmp, self._hls):
             while not _listens(port):
                 if self._process.poll() is not None or time.monotonic() > deadline:
-                    raise RtspUnavailableError(f"the server does not start:\n{self.log()}")
+                    raise ServiceUnavailableError(f"the server does not start:\n{self.log()}")
                 time.sleep(0.05)
 
     def stop(self) -> None:
@@ -214,7 +194,7 @@ def rtsp_server(folder: Path) -> Iterator[RtspServer]:
     """Run a server.
 
     Raises:
-        RtspUnavailableError: If none can be had here.
+        ServiceUnavailableError: If none can be had here.
 
     """
     server = RtspServer(server_program(), folder)
@@ -253,17 +233,6 @@ def _listens(port: int) -> bool:
     return False
 
 
-def _main() -> int:
-    # Who asks for it by name does not want to hear of an earlier, shorter try.
-    (TARGET / f"mediamtx-{VERSION}").with_suffix(".failed").unlink(missing_ok=True)
-    try:
-        program = server_program(seconds=PATIENT_SECONDS)
-    except RtspUnavailableError as error:
-        sys.stdout.write(f"{error}\n")
-    else:
-        sys.stdout.write(f"{program.name} is ready\n")
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(_main())
+    # Who asks for it by name does not want to hear of an earlier, shorter try.
+    sys.exit(tell(lambda: server_program(seconds=PATIENT_SECONDS, insists=True)))

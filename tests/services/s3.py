@@ -14,6 +14,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,9 +24,10 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from tests.services.fetched import ServiceUnavailableError, fetched, tell
 from tests.support.daemon import free_port
 
-__all__ = ["ACCESS_KEY", "REGION", "SECRET_KEY", "S3Server", "S3UnavailableError", "s3_server"]
+__all__ = ["ACCESS_KEY", "REGION", "SECRET_KEY", "S3Server", "s3_server"]
 
 MODULE, VERSION = "github.com/versity/versitygw/cmd/versitygw", "v1.8.0"
 ACCESS_KEY, SECRET_KEY, REGION = "AKIDTEST", "right-secret", "us-east-1"
@@ -33,42 +35,23 @@ CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "stre
 BUILD_SECONDS = 200.0
 PATIENT_BUILD_SECONDS = 900.0
 START_SECONDS = 30.0
-TRY_AGAIN_SECONDS = 600.0
-"""After a build that failed, how long other processes are spared the wait."""
-
-
-class S3UnavailableError(Exception):
-    """No server can be had here; says why."""
 
 
 def server_program(*, seconds: float = BUILD_SECONDS) -> Path:
     """Return the server's executable, built if missing.
 
     Raises:
-        S3UnavailableError: If it cannot be had.
+        ServiceUnavailableError: If it cannot be had.
 
     """
-    program = CACHE / f"versitygw-{VERSION}"
-    if program.is_file():
-        return program
-    if shutil.which("go") is None:
-        raise S3UnavailableError("an S3 server needs go, not on PATH")
-    failure = program.with_suffix(".failed")
-    recently = failure.exists() and time.time() - failure.stat().st_mtime < TRY_AGAIN_SECONDS
-    if recently and seconds <= BUILD_SECONDS:
-        raise S3UnavailableError(failure.read_text())
-    CACHE.mkdir(parents=True, exist_ok=True)
-    # Built aside and renamed: whoever finds the program finds it complete.
-    building = CACHE / f"building-{os.getpid()}"
-    try:
-        _build(building, seconds)
-        (building / "versitygw").rename(program)
-    except S3UnavailableError as error:
-        failure.write_text(str(error))
-        raise
-    finally:
-        shutil.rmtree(building, ignore_errors=True)
-    return program
+
+    def make(program: Path) -> None:
+        with tempfile.TemporaryDirectory(prefix="versitygw-") as folder:
+            _build(Path(folder), seconds)
+            shutil.move(Path(folder) / "versitygw", program)
+
+    insists = seconds > BUILD_SECONDS
+    return fetched(CACHE / f"versitygw-{VERSION}", make, tools=("go",), insists=insists)
 
 
 def _build(folder: Path, seconds: float) -> None:
@@ -87,12 +70,12 @@ def _build(folder: Path, seconds: float) -> None:
                 check=False,
             )
     except subprocess.TimeoutExpired:
-        raise S3UnavailableError(
+        raise ServiceUnavailableError(
             f"an S3 server was not built within {seconds:.0f} s; "
             "`python -m tests.services.s3` has more patience"
         ) from None
     if done.returncode != 0:
-        raise S3UnavailableError(
+        raise ServiceUnavailableError(
             f"an S3 server cannot be built here (go answered {done.returncode}, see {log})"
         )
 
@@ -128,7 +111,7 @@ class S3Server:
                 self.client().list_buckets()
             except (BotoCoreError, ClientError):
                 if self._process.poll() is not None or time.monotonic() > deadline:
-                    raise S3UnavailableError(
+                    raise ServiceUnavailableError(
                         f"the S3 server does not start:\n{self.log()}"
                     ) from None
                 time.sleep(0.05)
@@ -191,7 +174,7 @@ def s3_server(folder: Path) -> Iterator[S3Server]:
     """Run a server.
 
     Raises:
-        S3UnavailableError: If none can be had here.
+        ServiceUnavailableError: If none can be had here.
 
     """
     server = S3Server(server_program(), folder / "s3")
@@ -203,9 +186,4 @@ def s3_server(folder: Path) -> Iterator[S3Server]:
 
 
 if __name__ == "__main__":
-    try:
-        print(server_program(seconds=PATIENT_BUILD_SECONDS))
-    except S3UnavailableError as error:
-        # Not a failure: the tests are skipped with the same words.
-        print(error)
-        sys.exit(0)
+    sys.exit(tell(lambda: server_program(seconds=PATIENT_BUILD_SECONDS)))

@@ -18,11 +18,11 @@ from streamd.config import KafkaSettings
 from streamd.records import OutboxItem
 from streamd.sinks import SinkGoneError, SinkRejectedError, SinkUnavailableError
 from streamd.sinks.kafka import KafkaSink
+from tests.services.fetched import ServiceUnavailableError
 from tests.services.kafka import (
     PASSWORD,
     USER,
     KafkaBroker,
-    KafkaUnavailableError,
     kafka_broker,
 )
 from tests.support.kafka import read_topic
@@ -41,7 +41,7 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaBroker]:
     try:
         with kafka_broker(tmp_path_factory.mktemp("kafka")) as broker:
             yield broker
-    except KafkaUnavailableError as error:
+    except ServiceUnavailableError as error:
         pytest.skip(str(error))
 
 

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.services.rtsp import PASSWORD, RtspServer, RtspUnavailableError, rtsp_server
+from tests.services.fetched import ServiceUnavailableError
+from tests.services.rtsp import PASSWORD, RtspServer, rtsp_server
 from tests.support.daemon import Daemon, running_daemon, wait_until
 from tests.support.publisher import publisher
 from tests.support.video_files import write_video
@@ -52,7 +53,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     with contextlib.ExitStack() as stack:
         try:
             server = stack.enter_context(rtsp_server(folder))
-        except RtspUnavailableError as error:
+        except ServiceUnavailableError as error:
             pytest.skip(str(error))
         stack.enter_context(publisher(server.publish_url("steady"), clip, form="rtsp", options=TCP))
         cameras = {

@@ -16,12 +16,12 @@ from streamd.config import S3Settings
 from streamd.records import OutboxItem, object_item
 from streamd.sinks import SinkGoneError, SinkUnavailableError
 from streamd.sinks.s3 import S3Sink
+from tests.services.fetched import ServiceUnavailableError
 from tests.services.s3 import (
     ACCESS_KEY,
     REGION,
     SECRET_KEY,
     S3Server,
-    S3UnavailableError,
     s3_server,
 )
 from tests.support.daemon import running_daemon
@@ -41,7 +41,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
             server.client().create_bucket(Bucket="results")
             server.create_user("AKIDPOOR", "poor-secret")
             yield server
-    except S3UnavailableError as error:
+    except ServiceUnavailableError as error:
         pytest.skip(str(error))
 
 

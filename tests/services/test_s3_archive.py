@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 
 from tests.faults.conftest import long_form
+from tests.services.fetched import ServiceUnavailableError
 from tests.services.s3 import (
     ACCESS_KEY,
     REGION,
     SECRET_KEY,
     S3Server,
-    S3UnavailableError,
     s3_server,
 )
 from tests.support.daemon import Daemon, running_daemon, wait_until
@@ -37,7 +37,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
     try:
         with s3_server(tmp_path_factory.mktemp("s3")) as server:
             yield server
-    except S3UnavailableError as error:
+    except ServiceUnavailableError as error:
         pytest.skip(str(error))
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import functools
 import importlib.util
+import io
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,7 +17,7 @@ from processors.faces.analyzer import FaceAnalyzer
 from processors.models.packs import PackStatus, find_pack, load_face_analyzer, pack_state
 from processors.picture import ArrayPicture
 
-__all__ = ["astronaut", "face_analyzer", "load", "models_dir", "portrait", "shared_dir"]
+__all__ = ["astronaut", "face_analyzer", "jpeg", "load", "models_dir", "portrait", "shared_dir"]
 
 _ROOT = Path(__file__).parents[2]
 
@@ -61,3 +63,10 @@ def load(path: Path) -> ArrayPicture:
     """Read a picture file."""
     with Image.open(path) as image:
         return ArrayPicture(np.asarray(image.convert("RGB")))
+
+
+def jpeg(picture: Image.Image, **options: Any) -> dict[str, Any]:
+    """Return a picture as the ``Image`` member of a request, options being Pillow's."""
+    buffer = io.BytesIO()
+    picture.save(buffer, "JPEG", quality=92, **options)
+    return {"Bytes": buffer.getvalue()}

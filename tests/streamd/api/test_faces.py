@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,8 +12,8 @@ import pytest
 from PIL import Image
 
 from processors.results import DetectedFace
-from tests.support.faces import face_analyzer, portrait
-from tests.support.rekognition import Endpoint, make_face, open_endpoint
+from tests.support.faces import jpeg, portrait
+from tests.support.rekognition import Endpoint, make_face
 
 _numbers = itertools.count()
 
@@ -402,19 +402,6 @@ def test_images_of_s3(endpoint: Endpoint, collection: str) -> None:
     by_name = index(endpoint, collection, found, s3_object)["FaceRecords"]
     by_bytes = index(endpoint, collection, found, data)["FaceRecords"]
     assert ids(by_name) == ids(by_bytes)
-
-
-@pytest.fixture(scope="module")
-def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Endpoint]:
-    """An endpoint with the built-in face pack."""
-    analyzer = face_analyzer("builtin")
-    yield from open_endpoint(tmp_path_factory.mktemp("real"), load_analyzer=lambda: analyzer)
-
-
-def jpeg(picture: Image.Image, **options: Any) -> dict[str, Any]:
-    buffer = io.BytesIO()
-    picture.save(buffer, "JPEG", quality=92, **options)
-    return {"Bytes": buffer.getvalue()}
 
 
 def test_a_real_face_is_found_again(real: Endpoint) -> None:

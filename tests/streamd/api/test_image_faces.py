@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from processors.results import DetectedFace
-from tests.support.faces import face_analyzer, portrait
+from tests.support.faces import face_analyzer, jpeg, portrait
 from tests.support.rekognition import Endpoint, make_face, open_endpoint
 from tests.support.shared import MEDIA, needs_shared
 
@@ -162,19 +162,6 @@ def test_bad_images(client: Any) -> None:
             call()
     with pytest.raises(client.exceptions.InvalidS3ObjectException):
         client.detect_faces(Image={"S3Object": {"Bucket": "bucket", "Name": "nothing"}})
-
-
-@pytest.fixture(scope="module")
-def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Endpoint]:
-    """An endpoint with the built-in face pack."""
-    analyzer = face_analyzer("builtin")
-    yield from open_endpoint(tmp_path_factory.mktemp("real"), load_analyzer=lambda: analyzer)
-
-
-def jpeg(picture: Image.Image, **options: Any) -> dict[str, Any]:
-    buffer = io.BytesIO()
-    picture.save(buffer, "JPEG", quality=92, **options)
-    return {"Bytes": buffer.getvalue()}
 
 
 def test_a_real_face(real: Endpoint) -> None:

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from streamd.pipeline.collection_search import CollectionSearch
-from tests.support.faces import face_analyzer, portrait
+from tests.support.faces import face_analyzer, jpeg, portrait
 from tests.support.rekognition import Endpoint, add_face, make_face, open_endpoint
 from tests.support.shared import MEDIA, needs_shared
 
@@ -217,19 +217,6 @@ def test_deleted_vectors_leave_the_disk(tmp_path: Path, monkeypatch: pytest.Monk
         endpoint.client.delete_collection(CollectionId="gone")
         assert len(list((tmp_path / "collections").iterdir())) == 2
         assert len(indexes[0]._indexes) == 2
-
-
-@pytest.fixture(scope="module")
-def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Endpoint]:
-    """An endpoint with the built-in face pack."""
-    analyzer = face_analyzer("builtin")
-    yield from open_endpoint(tmp_path_factory.mktemp("real"), load_analyzer=lambda: analyzer)
-
-
-def jpeg(picture: Image.Image) -> dict[str, Any]:
-    buffer = io.BytesIO()
-    picture.save(buffer, "JPEG", quality=92)
-    return {"Bytes": buffer.getvalue()}
 
 
 def test_a_real_person_is_found(real: Endpoint) -> None:
