@@ -14,7 +14,8 @@ DEMO_ARGS = $(if $(SOURCE),--source "$(SOURCE)") $(if $(FACE),--face "$(FACE)") 
             $(if $(OUTPUT),--output "$(OUTPUT)")
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format types imports unit clients services bench bench-api bench-vectors bench-gate fuzz soak clean
+.PHONY: help demo test lint format types imports unit clients services bench bench-api bench-vectors bench-gate fuzz soak \
+        lock image clean
 
 help: ## Show what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 18
@@ -73,6 +74,15 @@ fuzz: $(VENV)/.fuzz-ready ## Fuzz the parsers, SECONDS=60 each, or one: TARGET=m
 MINUTES ?= 5
 soak: $(VENV)/.test-ready ## Run a mixed load with faults for MINUTES=5 and keep the books
 	@$(BIN)/python -m tests.soak --minutes $(MINUTES)
+
+LOCK = $(BIN)/uv pip compile --quiet --universal --python-version 3.13 --generate-hashes --upgrade \
+       --custom-compile-command 'make lock'
+EXTRAS = --extra faces --extra postgres
+lock: $(VENV)/.test-ready ## Pin anew what the container image is made of
+	$(LOCK) deploy/lock/build.in -o deploy/lock/build.txt
+	$(LOCK) $(EXTRAS) --override deploy/lock/cpu-override.txt --no-emit-package onnxruntime-gpu \
+	  pyproject.toml deploy/lock/cpu.in -o deploy/lock/cpu.txt
+	$(LOCK) $(EXTRAS) --extra cuda pyproject.toml -o deploy/lock/cuda.txt
 
 clean: ## Remove the environment and what checks left behind
 	rm -rf $(VENV) .fuzz build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -61,6 +61,8 @@ __all__ = [
 ]
 
 ENV_PREFIX = "STREAMD_"
+NOT_SECTIONS = frozenset({"config", "shared"})
+"""Variables beside the settings: the settings file of commands, the tests' models and media."""
 PaceInBytes = Annotated[int, Field(ge=100_000)]
 
 
@@ -423,7 +425,7 @@ def _reveal(value: Any) -> Any:
 
 def _refuse_unknown_environment() -> None:
     # pydantic-settings ignores variables whose section it does not know.
-    known = {*Settings.model_fields, "shared"}
+    known = {*Settings.model_fields, *NOT_SECTIONS}
     for name in os.environ:
         if name.startswith(ENV_PREFIX):
             section = name.removeprefix(ENV_PREFIX).lower().partition("__")[0]

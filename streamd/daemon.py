@@ -21,7 +21,7 @@ from aiohttp import web
 from aiohttp.typedefs import Middleware
 from prometheus_client import CollectorRegistry
 
-from streamd import __version__, descriptors
+from streamd import __version__, descriptors, service_manager
 from streamd.api.images import ObjectReader
 from streamd.api.server import RekognitionApi
 from streamd.audit import auditing
@@ -164,11 +164,14 @@ class Daemon:
             url = await stack.enter_async_context(listening(app, self._settings.server))
             await stack.enter_async_context(replica.beating(url))
             await stack.enter_async_context(self._working(url, store, run_store, replica))
+            await stack.enter_async_context(service_manager.beating())
             self._ready = True
             logger.info("streamd %s serves on %s", __version__, url)
+            service_manager.notify(f"READY=1\nSTATUS=serves on {url}")
             await self._stop.wait()
             self._ready = False
             logger.info("draining")
+            service_manager.notify("STOPPING=1\nSTATUS=draining")
         logger.info("stopped")
         return 0
 

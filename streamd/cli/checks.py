@@ -32,6 +32,8 @@ LOW_SPACE_BYTES = 2 * 1024**3
 MAX_SKEW_SECONDS = 300.0
 """AWS refuses signatures that are further off than five minutes."""
 NOTABLE_SKEW_SECONDS = 10.0
+STAND_INS = {"onnxruntime-gpu": "onnxruntime"}
+"""The same library, built for the CPU alone: what the container image for the CPU has."""
 
 
 def check_python(settings: Settings) -> Iterator[Finding]:
@@ -265,13 +267,19 @@ def _wrong_packages() -> Iterator[str]:
         requirement = Requirement(line)
         if requirement.marker is not None and not requirement.marker.evaluate({"extra": ""}):
             continue
-        try:
-            version = importlib.metadata.version(requirement.name)
-        except importlib.metadata.PackageNotFoundError:
+        version = _version(requirement.name) or _version(STAND_INS.get(requirement.name, ""))
+        if version is None:
             yield f"{requirement.name} is not installed"
             continue
         if not requirement.specifier.contains(version, prereleases=True):
             yield f"{requirement.name} {version} is not {requirement.specifier}"
+
+
+def _version(name: str) -> str | None:
+    try:
+        return importlib.metadata.version(name) if name else None
+    except importlib.metadata.PackageNotFoundError:
+        return None
 
 
 def _skew_seconds(url: str) -> float | None:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from streamd.cli.options import ConfigFile
+
 if TYPE_CHECKING:
     from rich.text import Text
 
@@ -18,9 +20,7 @@ __all__ = ["doctor"]
 
 def doctor(
     *,
-    config: Annotated[
-        Path | None, typer.Option("--config", "-c", help="Settings file to check.")
-    ] = None,
+    config: ConfigFile = None,
     data_dir: Annotated[
         Path | None, typer.Option(help="As of streamd serve. [default: ./streamd-data]")
     ] = None,

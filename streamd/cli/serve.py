@@ -10,6 +10,8 @@ from typing import Annotated, Any
 
 import typer
 
+from streamd.cli.options import ConfigFile
+
 __all__ = ["serve"]
 
 METRICS_ENV = "PROMETHEUS_MULTIPROC_DIR"
@@ -17,10 +19,7 @@ METRICS_ENV = "PROMETHEUS_MULTIPROC_DIR"
 
 def serve(
     *,
-    config: Annotated[
-        Path | None,
-        typer.Option("--config", "-c", help="Settings file; deploy/streamd.toml explains it."),
-    ] = None,
+    config: ConfigFile = None,
     data_dir: Annotated[
         Path | None, typer.Option(help="Where everything is kept. [default: ./streamd-data]")
     ] = None,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import http.server
+import importlib.metadata
 import threading
 import time
 from collections.abc import Iterator
@@ -188,3 +189,25 @@ def test_doctor_reports_wrong_settings(tmp_path: Path) -> None:
     result = CliRunner().invoke(app, ["doctor", "--config", str(config)])
     assert result.exit_code == 1
     assert "✗ settings" in result.output
+
+
+def test_the_build_for_the_cpu_stands_in_for_the_gpus(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """ONNX Runtime may be installed in either build; without both its absence is told."""
+    installed = {"onnxruntime": "1.27.0"}
+
+    def version(name: str) -> str:
+        try:
+            return installed[name]
+        except KeyError:
+            raise importlib.metadata.PackageNotFoundError(name) from None
+
+    monkeypatch.setattr(importlib.metadata, "version", version)
+    monkeypatch.setattr(importlib.metadata, "requires", lambda _: ["onnxruntime-gpu<2,>=1.27"])
+    of = settings(tmp_path)
+    assert only(checks.check_python, of).verdict is Verdict.GOOD
+    installed["onnxruntime"] = "1.20.0"
+    assert only(checks.check_python, of).verdict is Verdict.BROKEN
+    installed.clear()
+    assert "onnxruntime-gpu is not installed" in only(checks.check_python, of).detail
