@@ -10,16 +10,16 @@ from __future__ import annotations
 import base64
 import enum
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from streamd.clock import Clock
 from streamd.metrics import Metrics
-from streamd.records.items import OutboxItem
+from streamd.records.items import EVENT_ID, OutboxItem
 from streamd.records.values import encode
 from streamd.sinks.jsonl import append_lines
 
-__all__ = ["BurialReason", "DeadLetters"]
+__all__ = ["BurialReason", "DeadLetters", "name_of"]
 
 logger = logging.getLogger(__name__)
 
@@ -42,6 +42,7 @@ class DeadLetters:
             however long it is.
         metrics: Counts them.
         clock: Dates them.
+        log_fields: Of each log line, beside the stream processor.
 
     """
 
@@ -53,9 +54,10 @@ class DeadLetters:
         max_bytes: int,
         metrics: Metrics,
         clock: Clock,
+        log_fields: Mapping[str, str] | None = None,
     ) -> None:
         self.path = directory / f"{processor_name}.jsonl"
-        self._processor_name = processor_name
+        self._log = {"stream_processor": processor_name, **(log_fields or {}), "action": "bury"}
         self._max_bytes = max_bytes
         self._metrics = metrics
         self._clock = clock
@@ -73,17 +75,23 @@ class DeadLetters:
         letters = [_letter(item, time=now, sink=sink_name, text=text) for item, text in items]
         dropped = append_lines(self.path, letters, mode=0o600, max_bytes=self._max_bytes // 2)
         self._metrics.dead_letters.labels(sink_name, reason.value).inc(len(letters))
-        extra = {"stream_processor": self._processor_name, "action": "bury"}
         logger.error(
             "%d results (%s) are in %s: %s",
             len(letters),
             reason.value,
             self.path,
             items[0][1],
-            extra=extra,
+            extra={**self._log, "sink": sink_name, **name_of(items[0][0])},
         )
         if dropped:
-            logger.warning("the oldest dead letters were dropped to make room", extra=extra)
+            logger.warning("the oldest dead letters were dropped to make room", extra=self._log)
+
+
+def name_of(item: OutboxItem) -> dict[str, str]:
+    """Return the log fields that name a result: its event id, or the key of an object."""
+    if (event_id := item.attributes.get(EVENT_ID)) is not None:
+        return {"event_id": event_id}
+    return {"key": item.key}
 
 
 def _letter(item: OutboxItem, *, time: str, sink: str, text: str) -> bytes:

@@ -27,7 +27,7 @@ from typing import Any, Protocol
 from streamd.clock import Clock
 from streamd.config import OutboxSettings
 from streamd.metrics import Metrics
-from streamd.pipeline.dead_letters import BurialReason, DeadLetters
+from streamd.pipeline.dead_letters import BurialReason, DeadLetters, name_of
 from streamd.pipeline.handoff import Signal
 from streamd.pipeline.outbox import Outbox, OutboxError
 from streamd.records.items import ARRIVED_MS, Kind, OutboxItem
@@ -44,6 +44,9 @@ _BATCH_BYTES = 4 * 1024 * 1024
 _NOTIFICATIONS_AT_ONCE = 10
 """They go one by one: so few are repeated after a kill, and none grows old in the queue."""
 _MAX_RETRY_AFTER_SECONDS = 600.0
+LATE_SECONDS = 5.0
+"""From a frame's arrival: a result that needs longer is named in the log, one of a minute's."""
+_TELL_LATE_SECONDS = 60.0
 _ROOM_SHARE = 0.75
 """A full outbox has room again below this share, lest intake starts and stops all the time."""
 
@@ -81,6 +84,7 @@ class Delivery:
         on_gone: Called once with the StatusMessage; :meth:`run` returns after it.
         on_health: Called with a sentence when the sink becomes unavailable, ``None`` when it is
             back.
+        session_id: For logs; ``None`` where no session delivers.
 
     """
 
@@ -100,10 +104,15 @@ class Delivery:
         on_gone: Callable[[str], None] = _ignore,
         on_health: Callable[[str | None], None] = _ignore,
         backoff: Backoff | None = None,
+        session_id: str | None = None,
     ) -> None:
         self._outbox = outbox
         self._sinks = sinks
         self._processor_name = processor_name
+        self._log = {"stream_processor": processor_name, "action": "deliver"}
+        if session_id is not None:
+            self._log["session"] = session_id
+        self._told_late_at = float("-inf")
         self._settings = settings or OutboxSettings()
         self._dead_letters = DeadLetters(
             dead_letter_dir,
@@ -111,6 +120,7 @@ class Delivery:
             max_bytes=self._settings.max_dead_letter_bytes,
             metrics=metrics,
             clock=clock,
+            log_fields=self._log,
         )
         self._metrics = metrics
         self._clock = clock
@@ -150,7 +160,7 @@ class Delivery:
         try:
             await self._pump(signal)
         except SinkGoneError as error:
-            logger.error("output is gone: %s", error, extra=self._extra())  # noqa: TRY400  # the target's fault, no traceback
+            logger.error("output is gone: %s", error, extra=self._log)  # noqa: TRY400  # the target's fault, no traceback
             self._gone = str(error)
             self._on_gone(self._gone)
         finally:
@@ -184,7 +194,7 @@ class Delivery:
             "outbox is full with %d results of %d bytes: video waits until some have left",
             outbox.pending(),
             outbox.size_bytes,
-            extra=self._extra(),
+            extra=self._log,
         )
         self._metrics.outbox_full.labels(self._processor_name).set(1)
         try:
@@ -194,7 +204,7 @@ class Delivery:
         finally:
             self._metrics.outbox_full.labels(self._processor_name).set(0)
             if not outbox.is_full:
-                logger.info("outbox has room again", extra=self._extra())
+                logger.info("outbox has room again", extra=self._log)
 
     async def deliver_past(self, deadline_seconds: float) -> None:
         """Deliver, best effort, what waits behind items whose target is gone.
@@ -208,9 +218,9 @@ class Delivery:
             async with asyncio.timeout(deadline_seconds):
                 await self._pump_past({self._gone_target})
         except (TimeoutError, OutboxError) as error:
-            logger.warning("not all other results were sent: %r", error, extra=self._extra())
+            logger.warning("not all other results were sent: %r", error, extra=self._log)
         if left := self._outbox.pending():
-            logger.warning("%d results stay behind", left, extra=self._extra())
+            logger.warning("%d results stay behind", left, extra=self._log)
 
     async def _pump_past(self, gone: set[str]) -> None:
         last_seq = 0
@@ -316,13 +326,29 @@ class Delivery:
         latency = self._metrics.record_latency_seconds.labels(sink.name)
         now_ms = self._clock.epoch() * 1000
         for item in arrived:
+            seconds = None
             if (arrived_ms := item.attributes.get(ARRIVED_MS)) is not None:
-                latency.observe(max(0.0, now_ms - int(arrived_ms)) / 1000)
+                seconds = max(0.0, now_ms - int(arrived_ms)) / 1000
+                latency.observe(seconds)
+            self._trace(sink, item, seconds)
         return [pair for i, pair in enumerate(items) if i not in settled and i not in buried]
+
+    def _trace(self, sink: Sink, item: OutboxItem, seconds: float | None) -> None:
+        """Leave a line that joins one result to its session: of all at level debug, or if late."""
+        is_late = seconds is not None and seconds > LATE_SECONDS
+        if not is_late and not logger.isEnabledFor(logging.DEBUG):
+            return
+        extra = {**self._log, "sink": sink.name, "seconds": seconds, **name_of(item)}
+        now = self._clock.monotonic()
+        if is_late and now >= self._told_late_at + _TELL_LATE_SECONDS:
+            self._told_late_at = now
+            logger.warning("a result came late", extra=extra)
+        else:
+            logger.debug("result delivered", extra=extra)
 
     async def _back_off(self, sink: Sink, error: SinkUnavailableError) -> None:
         if self._trouble is None:
-            logger.warning("output %s is unavailable: %s", sink.name, error, extra=self._extra())
+            logger.warning("output %s is unavailable: %s", sink.name, error, extra=self._log)
             self._trouble = f"Output is unavailable: {error}"
             self._on_health(self._trouble)
         asked = min(error.retry_after_seconds or 0.0, _MAX_RETRY_AFTER_SECONDS)
@@ -331,7 +357,7 @@ class Delivery:
     def _recovered(self) -> None:
         self._backoff.reset()
         if self._trouble is not None:
-            logger.info("output is available again", extra=self._extra())
+            logger.info("output is available again", extra=self._log)
             self._trouble = None
             self._on_health(None)
 
@@ -415,9 +441,6 @@ class Delivery:
 
     def _count(self, sink: Sink, error: SinkError, number: int = 1) -> None:
         self._metrics.sink_errors.labels(sink.name, type(error).__name__).inc(number)
-
-    def _extra(self) -> dict[str, str]:
-        return {"stream_processor": self._processor_name, "action": "deliver"}
 
 
 def _runs(batch: Numbered) -> Iterator[tuple[str, Numbered]]:

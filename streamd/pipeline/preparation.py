@@ -118,6 +118,7 @@ async def prepare(
         on_delivered=on_delivered,
         on_gone=on_gone,
         on_health=on_health,
+        session_id=session.session_id,
     )
     return Prepared(chain=chain, delivery=delivery, notice=notice)
 

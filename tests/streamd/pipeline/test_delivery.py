@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from pathlib import Path
 
 import pytest
@@ -170,3 +171,34 @@ async def test_records_reach_files(tmp_path: Path) -> None:
     await sink.aclose()
     lines = (tmp_path / "outputs/kinesis/faces.jsonl").read_text().splitlines()
     assert lines == [str(number) for number in range(50)]
+
+
+async def test_a_late_result_is_named_in_the_log(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """One line joins its event id to stream processor, session and sink; the next waits a minute."""
+    caplog.set_level("INFO", "streamd.pipeline.delivery")
+    async with running(tmp_path, FakeSink(), session_id="run-1") as bench:
+        late = str(int((time.time() - 9) * 1000))
+        await append(
+            bench,
+            item("a", event_id="e-1", arrived_ms=late),
+            item("b", event_id="e-2", arrived_ms=late),
+        )
+        await eventually(lambda: bench.outbox.pending() == 0)
+    (line,) = [r.__dict__ for r in caplog.records if r.message == "a result came late"]
+    assert (line["event_id"], line["stream_processor"]) == ("e-1", "door")
+    assert (line["session"], line["sink"]) == ("run-1", "fake")
+    assert line["seconds"] >= 9
+
+
+async def test_every_result_is_named_at_level_debug(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Who looks for one record finds when it went where."""
+    caplog.set_level("DEBUG", "streamd.pipeline.delivery")
+    async with running(tmp_path, FakeSink()) as bench:
+        await append(bench, item("a", event_id="e-1"), item("k/frame.jpg", "s3"))
+        await eventually(lambda: bench.outbox.pending() == 0)
+    lines = [r.__dict__ for r in caplog.records if r.message == "result delivered"]
+    assert [line.get("event_id") or line["key"] for line in lines] == ["e-1", "k/frame.jpg"]
