@@ -14,8 +14,8 @@ DEMO_ARGS = $(if $(SOURCE),--source "$(SOURCE)") $(if $(FACE),--face "$(FACE)") 
             $(if $(OUTPUT),--output "$(OUTPUT)")
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format types imports unit clients services bench bench-api bench-vectors bench-gate fuzz soak \
-        lock image clean
+.PHONY: help demo test lint format types imports unit clients services prometheus bench bench-api \
+        bench-vectors bench-gate fuzz soak lock image clean
 
 help: ## Show what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 18
@@ -53,6 +53,10 @@ services: $(VENV)/.test-ready ## Build the S3 server that the tests run against
 rtsp-server: $(VENV)/.test-ready ## Build the media server that the camera tests drive
 	@echo "== a real RTSP server (its tests are skipped where it cannot be had)"
 	@$(BIN)/python -m tests.services.rtsp
+
+prometheus: $(VENV)/.test-ready ## Build Prometheus and promtool, which the monitoring tests run
+	@echo "== a real Prometheus (its tests are skipped where it cannot be had); takes some minutes"
+	@$(BIN)/python -m tests.services.prometheus
 
 bench: $(VENV)/.bench-ready ## Measure streamd beside a plain loop, a pipe and the floor
 	@$(BIN)/python -m tests.bench $(BENCH_ARGS)

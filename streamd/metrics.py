@@ -218,6 +218,8 @@ class Metrics:
             "of all workers. Below 1 the machine is overloaded.",
             mode="livemin",
         )
+        # In each process, also in those that analyse nothing: the least counts.
+        self.analysis_share.set(1)
         self.keyframes_only = gauge(
             "streamd_analysis_keyframes_only",
             "1 while a worker decodes keyframes only of live video, because it is overloaded.",

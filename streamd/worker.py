@@ -88,7 +88,6 @@ async def run_sessions(
 
     """
     settings, clock = setup.settings, SystemClock()
-    metrics.analysis_share.set(1)
     owner = owner or f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
     store = Store(settings.store_url, clock=clock)
     store_pool = concurrent.futures.ThreadPoolExecutor(STORE_THREADS, thread_name_prefix="store")

@@ -47,6 +47,8 @@ _MAX_RETRY_AFTER_SECONDS = 600.0
 LATE_SECONDS = 5.0
 """From a frame's arrival: a result that needs longer is named in the log, one of a minute's."""
 _TELL_LATE_SECONDS = 60.0
+REPORT_SECONDS = 2.0
+"""How old the metrics of an outbox may be while its sink is away."""
 _ROOM_SHARE = 0.75
 """A full outbox has room again below this share, lest intake starts and stops all the time."""
 
@@ -157,6 +159,7 @@ class Delivery:
         """
         signal = Signal(asyncio.get_running_loop())
         self._outbox.on_append(signal.set)
+        reporting = asyncio.create_task(self._keep_reporting(), name="outbox-size")
         try:
             await self._pump(signal)
         except SinkGoneError as error:
@@ -164,6 +167,8 @@ class Delivery:
             self._gone = str(error)
             self._on_gone(self._gone)
         finally:
+            reporting.cancel()
+            await asyncio.wait([reporting])
             self._outbox.on_append(None)
             # Whoever opens the outbox next reports it; twice would be counted twice.
             self._set_gauges(items=0, size_bytes=0)
@@ -431,6 +436,12 @@ class Delivery:
         if fragment is not None and fragment != self._delivered_fragment:
             self._delivered_fragment = fragment
             self._on_delivered(fragment)
+
+    async def _keep_reporting(self) -> None:
+        # While a sink is away the pump is busy with one call, and the outbox fills behind it.
+        while True:
+            self._report_size()
+            await asyncio.sleep(REPORT_SECONDS)
 
     def _report_size(self) -> None:
         self._set_gauges(items=self._outbox.pending(), size_bytes=self._outbox.size_bytes)

@@ -95,3 +95,11 @@ def test_gauges_of_the_newest_process_win(tmp_path: Path) -> None:
     )
     lines = [line for line in told.splitlines() if line.startswith("streamd_stream_lag_seconds{")]
     assert [line.rpartition(" ")[2] for line in lines] == ["2.0", "NaN"]
+
+
+def test_a_process_that_analyses_nothing_overloads_nobody(tmp_path: Path) -> None:
+    """The share of analysed frames is 1 until a worker says less."""
+    _run(tmp_path, "")
+    told = _run(tmp_path, "show()\nmetrics.analysis_share.set(0.5)\nshow()")
+    lines = [line for line in told.splitlines() if line.startswith("streamd_analysis_rate_ratio ")]
+    assert lines == ["streamd_analysis_rate_ratio 1.0", "streamd_analysis_rate_ratio 0.5"]

@@ -300,3 +300,25 @@ async def test_a_kafka_outage_loses_and_repeats_nothing(tmp_path: Path) -> None:
         await sink.aclose()
         messages = await asyncio.to_thread(read_topic, cluster, "faces", 200)
     assert [int(message.value() or b"") for message in messages] == list(range(200))
+
+
+async def test_what_waits_is_shown_while_the_sink_is_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The outbox's metrics grow while one call hangs, and are 0 when all has left."""
+    monkeypatch.setattr("streamd.pipeline.delivery.REPORT_SECONDS", 0.01)
+    sink = FakeSink()
+    sink.blocked.clear()
+    async with running(tmp_path, sink) as bench:
+
+        def shown() -> tuple[float | None, float | None]:
+            names = ("streamd_outbox_items", "streamd_outbox_bytes")
+            items, size = (bench.value(name, stream_processor="door") for name in names)
+            return items, size
+
+        await append(bench, item("1"))
+        await eventually(lambda: shown()[0] == 1)
+        await append(bench, item("2"), item("3"))
+        await eventually(lambda: shown() == (3, bench.outbox.size_bytes))
+        sink.blocked.set()
+        await eventually(lambda: shown() == (0, 0))

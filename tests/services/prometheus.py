@@ -1,0 +1,235 @@
+"""A real Prometheus and promtool: those on PATH, or built once from the Go module proxy.
+
+Debian and Ubuntu have them as ``prometheus`` (``apt-get install --no-install-recommends
+prometheus``); elsewhere ``make prometheus`` builds both into ``.venv/services``, without the
+discovery of clouds and without the web page, in some minutes. Where there is neither, the tests
+are skipped with that reason.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import urllib.parse
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.support.daemon import free_port, wait_until
+
+__all__ = ["Prometheus", "PrometheusTools", "PrometheusUnavailableError", "prometheus_tools"]
+
+MODULE, VERSION = "github.com/prometheus/prometheus", "v0.313.5"
+SUM = "h1:5/kewqSFNlHQa9NqZxrOkXCBlEuJOvb+8gFOUxSWFv0="
+"""What Go's checksum database says of this version, 3.13.5 to its users."""
+TARGET = Path(__file__).parents[2] / ".venv" / "services" / f"prometheus-{VERSION}"
+BUILD_SECONDS = 3600.0
+START_SECONDS = 60.0
+
+
+class PrometheusUnavailableError(Exception):
+    """No Prometheus can be had here; says why."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PrometheusTools:
+    """The two programs."""
+
+    server: str
+    promtool: str
+
+    def check(self, *arguments: str, stdin: str | None = None) -> str:
+        """Run promtool; returns what it says, fails if it is not content."""
+        done = subprocess.run(
+            [self.promtool, *arguments],
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout + done.stderr
+
+
+def prometheus_tools() -> PrometheusTools:
+    """Return the programs.
+
+    Raises:
+        PrometheusUnavailableError: If they are not here.
+
+    """
+    if (TARGET / "promtool").exists():
+        return PrometheusTools(server=str(TARGET / "prometheus"), promtool=str(TARGET / "promtool"))
+    server, promtool = shutil.which("prometheus"), shutil.which("promtool")
+    if server is None or promtool is None:
+        raise PrometheusUnavailableError(
+            "needs prometheus and promtool: install the package prometheus, or `make prometheus`"
+        )
+    return PrometheusTools(server=server, promtool=promtool)
+
+
+class Prometheus:
+    """A server that scrapes and evaluates in quick succession.
+
+    Args:
+        tools: The programs.
+        folder: Where its data and settings lie.
+        targets: ``HOST:PORT`` of the daemons to scrape.
+        rules: A rules file; its times are shortened, see :func:`shortened`.
+
+    """
+
+    def __init__(
+        self, tools: PrometheusTools, folder: Path, *, targets: list[str], rules: Path
+    ) -> None:
+        self._tools = tools
+        self._folder = folder
+        self._port = free_port()
+        self._process: subprocess.Popen[bytes] | None = None
+        (folder / "rules.yml").write_text(shortened(rules.read_text()))
+        (folder / "prometheus.yml").write_text(
+            "global: {scrape_interval: 2s, scrape_timeout: 2s, evaluation_interval: 1s}\n"
+            "rule_files: [rules.yml]\n"
+            "scrape_configs:\n"
+            "  - job_name: streamd\n"
+            f"    static_configs: [{{targets: {json.dumps(targets)}}}]\n"
+        )
+
+    def query(self, expression: str) -> list[dict[str, Any]]:
+        """Return the vector an expression has now; fails if it cannot be evaluated."""
+        result: list[dict[str, Any]] = self._get("query", query=expression)["result"]
+        return result
+
+    def firing(self) -> dict[str, list[dict[str, str]]]:
+        """Return labels of the alerts that fire, by alert."""
+        found: dict[str, list[dict[str, str]]] = {}
+        for alert in self._get("alerts")["alerts"]:
+            if alert["state"] == "firing":
+                found.setdefault(alert["labels"]["alertname"], []).append(alert["labels"])
+        return found
+
+    def log(self) -> str:
+        """The end of what the server has said."""
+        return (self._folder / "prometheus.log").read_text(errors="replace")[-8000:]
+
+    @contextlib.contextmanager
+    def running(self) -> Iterator[Prometheus]:
+        """Run while the block does."""
+        with (self._folder / "prometheus.log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [
+                    self._tools.server,
+                    f"--config.file={self._folder / 'prometheus.yml'}",
+                    f"--storage.tsdb.path={self._folder / 'data'}",
+                    f"--web.listen-address=127.0.0.1:{self._port}",
+                    "--log.level=warn",
+                ],
+                cwd=self._folder,
+                stdout=log,
+                stderr=log,
+            )
+        try:
+            wait_until(self._is_ready, seconds=START_SECONDS, what="prometheus")
+            yield self
+        finally:
+            self._process.kill()
+            self._process.wait(30)
+
+    def _is_ready(self) -> bool:
+        assert self._process is not None
+        assert self._process.poll() is None, self.log()
+        with contextlib.suppress(OSError), self._open("/-/ready"):
+            return True
+        return False
+
+    def _get(self, what: str, **parameters: str) -> Any:
+        with self._open(f"/api/v1/{what}?{urllib.parse.urlencode(parameters)}") as answer:
+            return json.load(answer)["data"]
+
+    def _open(self, path: str) -> Any:
+        return urllib.request.urlopen(f"http://127.0.0.1:{self._port}{path}", timeout=10)
+
+
+def shortened(rules: str) -> str:
+    """Return rules that wait for seconds where they waited for minutes; thresholds stay."""
+    rules = re.sub(r"(?m)^(\s*for:) .*$", r"\1 2s", rules)
+    rules = re.sub(r"\[\d+[mhd]\]", "[10s]", rules)
+    return re.sub(r"offset \d+[mhd]", "offset 10s", rules)
+
+
+def build() -> None:
+    """Build both programs with Go.
+
+    Raises:
+        PrometheusUnavailableError: If that fails.
+
+    """
+    if (TARGET / "promtool").exists():
+        return
+    if shutil.which("go") is None:
+        raise PrometheusUnavailableError("building prometheus needs go, not on PATH")
+    TARGET.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="prometheus-") as name:
+        folder = Path(name)
+        told = json.loads(_go(("mod", "download", "-json", f"{MODULE}@{VERSION}"), folder))
+        if told["Sum"] != SUM:
+            raise PrometheusUnavailableError(f"{MODULE} {VERSION} is not the one these tests know")
+        commands = ("./cmd/prometheus", "./cmd/promtool")
+        _go(
+            ("build", "-trimpath", "-ldflags=-s -w", "-tags=remove_all_sd", "-o", name, *commands),
+            Path(told["Dir"]),
+        )
+        # promtool last: whoever finds it finds both.
+        for program in ("prometheus", "promtool"):
+            beside = TARGET / f"{program}.{os.getpid()}"
+            shutil.move(folder / program, beside)
+            beside.rename(TARGET / program)
+
+
+def _go(arguments: tuple[str, ...], folder: Path) -> str:
+    process = subprocess.Popen(
+        ["go", *arguments],
+        cwd=folder,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        # The module's workspace names folders that the proxy does not have.
+        env={**os.environ, "GOTOOLCHAIN": "local", "GOWORK": "off", "CGO_ENABLED": "0"},
+    )
+    try:
+        out, err = process.communicate(timeout=BUILD_SECONDS)
+    except subprocess.TimeoutExpired:
+        # With the compilers it started.
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+        raise PrometheusUnavailableError("prometheus was not built in time") from None
+    if process.returncode != 0:
+        said = " ".join((err or out).split())[-300:]
+        raise PrometheusUnavailableError(f"prometheus cannot be built here: go: {said}")
+    return out
+
+
+def _main() -> int:
+    try:
+        build()
+    except PrometheusUnavailableError as error:
+        sys.stdout.write(f"{error}\n")
+    else:
+        sys.stdout.write(f"{TARGET.name} is ready\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(_main())

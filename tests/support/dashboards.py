@@ -1,0 +1,633 @@
+"""The dashboards in ``deploy/grafana/dashboards``, made from what is said here.
+
+``python -m tests.support.dashboards --write`` writes them; a test compares. Each panel is one
+sentence, one unit and one or a few queries.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.support.written_table import ROOT
+
+__all__ = ["DASHBOARDS", "FOLDER", "Dashboard", "Panel", "queries", "text_of"]
+
+FOLDER = ROOT / "deploy" / "grafana" / "dashboards"
+DATASOURCE = {"type": "prometheus", "uid": "${datasource}"}
+COLUMNS = 24
+AT = 'job=~".*streamd.*", instance=~"$instance"'
+ONE = f'{AT}, stream_processor=~"$stream_processor"'
+BURN = "job:streamd_api_errors:ratio_rate"
+"""A recording rule; its windows follow."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Panel:
+    """One panel."""
+
+    title: str
+    text: str
+    """What one sees, and what is good."""
+    queries: Sequence[tuple[str, str]]
+    """Expression and legend."""
+    unit: str = "short"
+    kind: str = "timeseries"
+    width: int = 8
+    height: int = 7
+    steps: Sequence[tuple[float, str]] = ()
+    """From which value on which colour."""
+    may_be_empty: bool = False
+    """Whether a daemon that is well has nothing to show."""
+    stacked: bool = False
+    maximum: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dashboard:
+    """One dashboard."""
+
+    name: str
+    title: str
+    text: str
+    panels: Sequence[Panel]
+    has_processor: bool = False
+    """Whether one chooses a stream processor."""
+
+
+def _p99(name: str, by: str, where: str = AT, share: str = "0.99") -> str:
+    return (
+        f"histogram_quantile({share}, "
+        f"sum by ({by}, le) (rate({name}_bucket{{{where}}}[$__rate_interval])))"
+    )
+
+
+def _rate(name: str, by: str = "", where: str = AT) -> str:
+    summed = f"sum by ({by})" if by else "sum"
+    return f"{summed} (rate({name}{{{where}}}[$__rate_interval]))"
+
+
+_STAT = {"kind": "stat", "width": 4, "height": 4}
+
+OVERVIEW = Dashboard(
+    name="overview",
+    title="streamd / overview",
+    text="Is all well, and if not, where.",
+    panels=(
+        Panel(
+            title="Daemons up",
+            text="Replicas that answer the scrape.",
+            queries=((f"sum(up{{{AT}}})", ""),),
+            steps=((0, "red"), (1, "green")),
+            **_STAT,  # type: ignore[arg-type]  # one shape for several panels
+        ),
+        Panel(
+            title="Stream processors running",
+            text="RUNNING, and STARTING: label sessions stay STARTING for their whole run.",
+            queries=(
+                (
+                    f'sum(max by (status) (streamd_stream_processors{{{AT}, status=~"RUNNING|STARTING"}}))',
+                    "",
+                ),
+            ),
+            **_STAT,  # type: ignore[arg-type]
+        ),
+        Panel(
+            title="FAILED",
+            text="Stream processors that ended FAILED: DescribeStreamProcessor says why.",
+            queries=((f'max(streamd_stream_processors{{{AT}, status="FAILED"}})', ""),),
+            steps=((0, "green"), (1, "red")),
+            **_STAT,  # type: ignore[arg-type]
+        ),
+        Panel(
+            title="Analysed of asked",
+            text="Share of the frames asked for; below 100 % the machine is overloaded.",
+            queries=((f"min(streamd_analysis_rate_ratio{{{AT}}})", ""),),
+            unit="percentunit",
+            steps=((0, "red"), (0.9, "orange"), (1, "green")),
+            **_STAT,  # type: ignore[arg-type]
+        ),
+        Panel(
+            title="Fullest outbox",
+            text="Share of what may wait for a sink; at 100 % video waits.",
+            queries=(("max(instance:streamd_outbox_fill:ratio) or vector(0)", ""),),
+            unit="percentunit",
+            steps=((0, "green"), (0.5, "orange"), (0.9, "red")),
+            **_STAT,  # type: ignore[arg-type]
+        ),
+        Panel(
+            title="Least disk free",
+            text="Of the data directories.",
+            queries=((f"min(streamd_disk_free_bytes{{{AT}}})", ""),),
+            unit="bytes",
+            steps=((0, "red"), (536870912, "orange"), (2147483648, "green")),
+            **_STAT,  # type: ignore[arg-type]
+        ),
+        Panel(
+            title="Alerts",
+            text="What fires; each has a section of its name in deploy/OPERATIONS.md.",
+            queries=(
+                (
+                    'ALERTS{alertname=~"Streamd.*", alertstate="firing"}',
+                    "{{alertname}} {{stream_processor}}{{sink}}{{camera}}",
+                ),
+            ),
+            kind="table",
+            width=12,
+            may_be_empty=True,
+        ),
+        Panel(
+            title="Behind the video",
+            text="Age of the newest analysed frame; a second or two is good.",
+            queries=(
+                (
+                    f"max by (stream_processor) (streamd_stream_lag_seconds{{{AT}}})",
+                    "{{stream_processor}}",
+                ),
+            ),
+            unit="s",
+            width=12,
+        ),
+        Panel(
+            title="Video read",
+            text="By all sessions of a replica.",
+            queries=((_rate("streamd_media_bytes_total", "instance"), "{{instance}}"),),
+            unit="Bps",
+        ),
+        Panel(
+            title="Frames analysed",
+            text="A second, by replica.",
+            queries=((_rate("streamd_frames_analyzed_total", "instance"), "{{instance}}"),),
+            unit="cps",
+        ),
+        Panel(
+            title="Results delivered",
+            text="A second, by output.",
+            queries=((_rate("streamd_records_delivered_total", "sink"), "{{sink}}"),),
+            unit="cps",
+        ),
+        Panel(
+            title="From frame to sink",
+            text="95 in 100 results need less from their frame's arrival to the sink's acknowledgement.",
+            queries=((_p99("streamd_record_latency_seconds", "sink", share="0.95"), "{{sink}}"),),
+            unit="s",
+        ),
+        Panel(
+            title="Failed deliveries",
+            text="A second, by output and class of error; tried again until they succeed.",
+            queries=((_rate("streamd_sink_errors_total", "sink, error"), "{{sink}} {{error}}"),),
+            unit="cps",
+            may_be_empty=True,
+        ),
+        Panel(
+            title="Cameras",
+            text="Of the settings: 1 while a camera sends.",
+            queries=((f"max by (camera) (streamd_camera_up{{{AT}}})", "{{camera}}"),),
+            may_be_empty=True,
+            maximum=1,
+        ),
+    ),
+)
+
+STREAM = Dashboard(
+    name="stream",
+    title="streamd / one stream",
+    text="One stream processor, from its video to its sink.",
+    has_processor=True,
+    panels=(
+        Panel(
+            title="Status",
+            text="As DescribeStreamProcessor says.",
+            queries=(
+                (
+                    f"max by (stream_processor, status) (streamd_stream_processor_status{{{ONE}}})",
+                    "{{stream_processor}}: {{status}}",
+                ),
+            ),
+            kind="stat",
+            width=12,
+            height=4,
+        ),
+        Panel(
+            title="Waiting for the sink",
+            text="Share of the outbox that is taken.",
+            queries=(
+                (
+                    'max by (stream_processor) (instance:streamd_outbox_fill:ratio{stream_processor=~"$stream_processor"})',
+                    "{{stream_processor}}",
+                ),
+            ),
+            kind="stat",
+            unit="percentunit",
+            width=12,
+            height=4,
+            steps=((0, "green"), (0.5, "orange"), (0.9, "red")),
+        ),
+        Panel(
+            title="Video read",
+            text="Nothing here while the status is RUNNING: the camera is away.",
+            queries=(
+                (
+                    _rate("streamd_media_bytes_total", "stream_processor", ONE),
+                    "{{stream_processor}}",
+                ),
+            ),
+            unit="Bps",
+        ),
+        Panel(
+            title="Behind the video",
+            text="Age of the newest analysed frame.",
+            queries=(
+                (
+                    f"max by (stream_processor) (streamd_stream_lag_seconds{{{ONE}}})",
+                    "{{stream_processor}}",
+                ),
+            ),
+            unit="s",
+        ),
+        Panel(
+            title="Frames",
+            text="Decoded, spared by the gate, analysed, and like the one before that showed nothing.",
+            queries=(
+                (_rate("streamd_frames_decoded_total", "", ONE), "decoded"),
+                (_rate("streamd_frames_skipped_total", "", ONE), "not decoded"),
+                (_rate("streamd_frames_analyzed_total", "", ONE), "analysed"),
+                (_rate("streamd_frames_still_total", "", ONE), "still"),
+            ),
+            unit="cps",
+            may_be_empty=False,
+        ),
+        Panel(
+            title="Found",
+            text="Faces or objects a second, and faces with a match.",
+            queries=(
+                (_rate("streamd_detections_total", "label", ONE), "{{label}}"),
+                (_rate("streamd_face_matches_total", "", ONE), "matched"),
+            ),
+            unit="cps",
+            may_be_empty=True,
+        ),
+        Panel(
+            title="The gate",
+            text="1 while only keyframes are decoded; wakes by cause; motion it missed should be 0.",
+            queries=(
+                (f"max by (stream_processor) (streamd_gate_quiet{{{ONE}}})", "quiet"),
+                (_rate("streamd_gate_wakes_total", "cause", ONE), "wakes: {{cause}}"),
+                (_rate("streamd_gate_missed_motion_total", "", ONE), "missed"),
+            ),
+        ),
+        Panel(
+            title="Outbox",
+            text="Results that wait for their sink.",
+            queries=(
+                (
+                    f"sum by (stream_processor) (streamd_outbox_items{{{ONE}}})",
+                    "{{stream_processor}}",
+                ),
+            ),
+        ),
+        Panel(
+            title="Trouble",
+            text="Damaged fragments by reason, and reads begun again.",
+            queries=(
+                (_rate("streamd_fragments_damaged_total", "reason", ONE), "damaged: {{reason}}"),
+                (_rate("streamd_source_reconnects_total", "", ONE), "reconnects"),
+            ),
+            unit="cps",
+            may_be_empty=True,
+        ),
+    ),
+)
+
+INFERENCE = Dashboard(
+    name="inference",
+    title="streamd / inference",
+    text="What analysis costs, and how the work is spread.",
+    panels=(
+        Panel(
+            title="Threads kept busy",
+            text="By sessions, of those that workers have. Near the top everywhere: too few cores.",
+            queries=(
+                (f"sum by (instance) (streamd_analysis_load_threads{{{AT}}})", "{{instance}} busy"),
+                (f"sum by (instance) (streamd_analysis_threads{{{AT}}})", "{{instance}} there"),
+            ),
+        ),
+        Panel(
+            title="Analysed of asked",
+            text="Share of the frames a second that were asked for of live video.",
+            queries=((f"min by (instance) (streamd_analysis_rate_ratio{{{AT}}})", "{{instance}}"),),
+            unit="percentunit",
+            maximum=1,
+        ),
+        Panel(
+            title="Keyframes only",
+            text="1 while a worker decodes keyframes only, because it is overloaded.",
+            queries=(
+                (f"max by (instance) (streamd_analysis_keyframes_only{{{AT}}})", "{{instance}}"),
+            ),
+            maximum=1,
+        ),
+        Panel(
+            title="Inference per frame",
+            text="Median and 99th percentile, by kind of stream processor.",
+            queries=(
+                (_p99("streamd_analysis_duration_seconds", "kind", share="0.5"), "{{kind}} p50"),
+                (_p99("streamd_analysis_duration_seconds", "kind"), "{{kind}} p99"),
+            ),
+            unit="s",
+        ),
+        Panel(
+            title="Frames a second",
+            text="Decoding is the bill: what the gate spares costs nothing.",
+            queries=(
+                (_rate("streamd_frames_decoded_total"), "decoded"),
+                (_rate("streamd_frames_skipped_total"), "not decoded"),
+                (_rate("streamd_frames_analyzed_total"), "analysed"),
+                (_rate("streamd_frames_still_total"), "still"),
+            ),
+            unit="cps",
+        ),
+        Panel(
+            title="Faces embedded",
+            text="Faces found a second, and those a vector was made of; the others were followed.",
+            queries=(
+                (_rate("streamd_detections_total", "label"), "{{label}} found"),
+                (_rate("streamd_faces_embedded_total"), "embedded"),
+            ),
+            unit="cps",
+            may_be_empty=True,
+        ),
+        Panel(
+            title="Sessions",
+            text="By kind and replica.",
+            queries=(
+                (f"sum by (instance, kind) (streamd_sessions{{{AT}}})", "{{instance}} {{kind}}"),
+            ),
+            stacked=True,
+        ),
+        Panel(
+            title="Streams decoded",
+            text="All stream processors on one video stream share one decode in a worker.",
+            queries=((f"sum by (instance) (streamd_feeds{{{AT}}})", "{{instance}}"),),
+        ),
+        Panel(
+            title="Workers",
+            text="That live, and how many were started anew in an hour.",
+            queries=(
+                (f"sum by (instance) (streamd_workers{{{AT}}})", "{{instance}}"),
+                (
+                    f"sum by (instance) (increase(streamd_worker_restarts_total{{{AT}}}[1h]))",
+                    "{{instance}} restarts",
+                ),
+            ),
+        ),
+    ),
+)
+
+API = Dashboard(
+    name="api",
+    title="streamd / API",
+    text="Rekognition and Kinesis Video as their clients see them.",
+    panels=(
+        Panel(
+            title="Budget left",
+            text="Of one server fault in a thousand requests, at the pace of the last 3 days.",
+            queries=((f"1 - max({BURN}3d) / 0.001", ""),),
+            kind="stat",
+            unit="percentunit",
+            width=6,
+            height=5,
+            steps=((-1000, "red"), (0, "orange"), (0.5, "green")),
+        ),
+        Panel(
+            title="Burn rate",
+            text="1 spends the budget of 30 days in 30 days; 14.4 for an hour pages.",
+            queries=((f"max({BURN}1h) / 0.001", "1 h"), (f"max({BURN}6h) / 0.001", "6 h")),
+            width=18,
+            height=5,
+        ),
+        Panel(
+            title="Requests",
+            text="A second, by operation.",
+            queries=((_rate("streamd_api_requests_total", "operation"), "{{operation}}"),),
+            unit="reqps",
+        ),
+        Panel(
+            title="Refusals and faults",
+            text="Answers that are no success, by code; ClientGone is a client that hung up.",
+            queries=(
+                (_rate("streamd_api_requests_total", "code", f'{AT}, code!~"200|OK"'), "{{code}}"),
+            ),
+            unit="reqps",
+            may_be_empty=True,
+        ),
+        Panel(
+            title="Server faults",
+            text="What the error budget counts.",
+            queries=((f"max({BURN}5m)", "of all requests"),),
+            unit="percentunit",
+        ),
+        Panel(
+            title="Time to answer",
+            text="99 in 100 requests need less.",
+            queries=((_p99("streamd_api_request_duration_seconds", "operation"), "{{operation}}"),),
+            unit="s",
+        ),
+        Panel(
+            title="Producers and readers",
+            text="PutMedia connections and GetMedia answers that are open.",
+            queries=(
+                (f"sum(streamd_put_media_connections{{{AT}}})", "PutMedia"),
+                (f"sum(streamd_get_media_connections{{{AT}}})", "GetMedia"),
+            ),
+        ),
+        Panel(
+            title="Fragments",
+            text="Taken from producers a second, and refused, by AWS's name of the reason.",
+            queries=(
+                (_rate("streamd_fragments_received_total"), "taken"),
+                (_rate("streamd_fragments_rejected_total", "error_code"), "{{error_code}}"),
+            ),
+            unit="cps",
+        ),
+        Panel(
+            title="Archive",
+            text="Bytes of archived fragments, those that wait for the bucket, and what they may take.",
+            queries=(
+                (f"sum by (instance) (streamd_archive_bytes{{{AT}}})", "{{instance}}"),
+                (
+                    f"sum by (instance) (streamd_archive_waiting_bytes{{{AT}}})",
+                    "{{instance}} waiting",
+                ),
+                (
+                    f"sum by (instance) (streamd_archive_capacity_bytes{{{AT}}})",
+                    "{{instance}} bound",
+                ),
+            ),
+            unit="bytes",
+        ),
+        Panel(
+            title="Disk free",
+            text="Of the data directory.",
+            queries=((f"min by (instance) (streamd_disk_free_bytes{{{AT}}})", "{{instance}}"),),
+            unit="bytes",
+        ),
+        Panel(
+            title="Store",
+            text="1 while the store answers in time.",
+            queries=((f"min by (instance) (streamd_store_up{{{AT}}})", "{{instance}}"),),
+            maximum=1,
+        ),
+    ),
+)
+
+DASHBOARDS = (OVERVIEW, STREAM, INFERENCE, API)
+
+
+def queries() -> list[tuple[str, Panel, str]]:
+    """Return dashboard, panel and expression of every query."""
+    return [
+        (dashboard.name, panel, expression)
+        for dashboard in DASHBOARDS
+        for panel in dashboard.panels
+        for expression, _ in panel.queries
+    ]
+
+
+def text_of(dashboard: Dashboard) -> str:
+    """Return the file."""
+    document = {
+        "uid": f"streamd-{dashboard.name}",
+        "title": dashboard.title,
+        "description": dashboard.text,
+        "tags": ["streamd"],
+        "schemaVersion": 39,
+        "editable": True,
+        "graphTooltip": 1,
+        "refresh": "30s",
+        "time": {"from": "now-3h", "to": "now"},
+        "timezone": "browser",
+        "links": [
+            {
+                "type": "dashboards",
+                "title": "streamd",
+                "tags": ["streamd"],
+                "includeVars": True,
+                "keepTime": True,
+            }
+        ],
+        "templating": {"list": _variables(dashboard)},
+        "annotations": {"list": []},
+        "panels": _laid_out(dashboard.panels),
+    }
+    return json.dumps(document, indent=2) + "\n"
+
+
+def _variables(dashboard: Dashboard) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = [
+        {"name": "datasource", "label": "Data source", "type": "datasource", "query": "prometheus"},
+        _choice("instance", "Replica", 'label_values(up{job=~".*streamd.*"}, instance)'),
+    ]
+    if dashboard.has_processor:
+        source = f"label_values(streamd_stream_processor_status{{{AT}}}, stream_processor)"
+        found.append(_choice("stream_processor", "Stream processor", source))
+    return found
+
+
+def _choice(name: str, label: str, query: str) -> dict[str, Any]:
+    return {
+        "name": name,
+        "label": label,
+        "type": "query",
+        "datasource": DATASOURCE,
+        "definition": query,
+        "query": {"query": query, "refId": name},
+        "refresh": 2,
+        "sort": 1,
+        "multi": True,
+        "includeAll": True,
+        "allValue": ".*",
+        "current": {"text": "All", "value": "$__all"},
+    }
+
+
+def _laid_out(panels: Sequence[Panel]) -> list[dict[str, Any]]:
+    """Put panels side by side, row by row."""
+    found, x, y, height = [], 0, 0, 0
+    for number, panel in enumerate(panels, 1):
+        if x + panel.width > COLUMNS:
+            x, y, height = 0, y + height, 0
+        place = {"x": x, "y": y, "w": panel.width, "h": panel.height}
+        found.append({"id": number, "gridPos": place, **_panel(panel)})
+        x, height = x + panel.width, max(height, panel.height)
+    return found
+
+
+def _panel(panel: Panel) -> dict[str, Any]:
+    is_now = panel.kind != "timeseries"
+    targets = [
+        {
+            "refId": chr(ord("A") + number),
+            "datasource": DATASOURCE,
+            "expr": expression,
+            "legendFormat": legend or "__auto",
+            **({"instant": True, "range": False} if is_now else {"range": True}),
+            **({"format": "table"} if panel.kind == "table" else {}),
+        }
+        for number, (expression, legend) in enumerate(panel.queries)
+    ]
+    defaults: dict[str, Any] = {"unit": panel.unit}
+    if panel.kind == "timeseries":
+        defaults |= {"min": 0, "custom": {"fillOpacity": 10, "showPoints": "never"}}
+        if panel.stacked:
+            defaults["custom"]["stacking"] = {"mode": "normal"}
+    if panel.maximum is not None:
+        defaults["max"] = panel.maximum
+    if panel.steps:
+        steps = [
+            {"value": None if number == 0 else value, "color": color}
+            for number, (value, color) in enumerate(panel.steps)
+        ]
+        defaults |= {
+            "color": {"mode": "thresholds"},
+            "thresholds": {"mode": "absolute", "steps": steps},
+        }
+    options: dict[str, Any] = {"tooltip": {"mode": "multi", "sort": "desc"}}
+    if panel.kind == "stat":
+        named = any(legend for _, legend in panel.queries)
+        options = {
+            "colorMode": "value",
+            "graphMode": "none",
+            "textMode": "name" if "status" in panel.queries[0][1] else "auto" if named else "value",
+            "reduceOptions": {"calcs": ["lastNotNull"]},
+        }
+    found: dict[str, Any] = {
+        "type": panel.kind,
+        "title": panel.title,
+        "description": panel.text,
+        "datasource": DATASOURCE,
+        "targets": targets,
+        "fieldConfig": {"defaults": defaults, "overrides": []},
+        "options": options if panel.kind != "table" else {},
+    }
+    if panel.kind == "table":
+        hidden = dict.fromkeys(("Time", "Value", "__name__", "alertstate", "job"), True)
+        found["transformations"] = [{"id": "organize", "options": {"excludeByName": hidden}}]
+    return found
+
+
+def _main() -> None:
+    for dashboard in DASHBOARDS:
+        if "--write" in sys.argv:
+            FOLDER.mkdir(parents=True, exist_ok=True)
+            Path(FOLDER / f"{dashboard.name}.json").write_text(text_of(dashboard))
+        else:
+            print(text_of(dashboard))
+
+
+if __name__ == "__main__":
+    _main()
