@@ -16,7 +16,7 @@ from tests.services.prometheus import (
     prometheus_tools,
 )
 from tests.support.daemon import Daemon, running_daemon, wait_until
-from tests.support.dashboards import queries
+from tests.support.dashboards import DASHBOARDS, Panel
 from tests.support.live_camera import LiveCamera, quiet_video
 from tests.support.story import create_face_search, wait_for_status
 from tests.support.written_table import ROOT
@@ -126,17 +126,18 @@ def test_a_camera_that_stops_is_a_stalled_stream(site: Site) -> None:
 
 def test_a_sink_that_is_away_fills_the_outbox(site: Site) -> None:
     """Its errors, the outbox that fills and the outbox that is full are told; all end with it."""
-    outputs = site.daemon.data_dir / "outputs" / "kinesis"
-    aside = outputs.with_name("aside")
-    outputs.rename(aside)
-    outputs.write_text("in the way\n")
+    output = site.daemon.data_dir / "outputs" / "kinesis" / "door.jsonl"
+    aside = output.with_name("aside")
+    output.rename(aside)
+    # Cannot be opened, whoever one is, for as long as it leads to itself.
+    output.symlink_to(output.name)
     try:
         site.wait_for("StreamdSinkFailing", severity="page")
         site.wait_for("StreamdOutboxFilling", stream_processor="door")
         site.wait_for("StreamdOutboxFull", stream_processor="door")
     finally:
-        outputs.unlink()
-        aside.rename(outputs)
+        output.unlink()
+        aside.rename(output)
     for alert in ("StreamdOutboxFull", "StreamdOutboxFilling", "StreamdSinkFailing"):
         site.wait_for_end(alert)
 
@@ -184,19 +185,20 @@ def test_every_panel_shows_something(site: Site) -> None:
 
     def empty() -> list[str]:
         return [
-            f"{dashboard}: {panel.title}: {expression}"
-            for dashboard, panel, expression in queries()
-            if not panel.may_be_empty and not _shown(site.prometheus, expression)
+            f"{dashboard.name}: {panel.title}"
+            for dashboard in DASHBOARDS
+            for panel in dashboard.panels
+            if not _values(site.prometheus, panel) and not panel.may_be_empty
         ]
 
-    wait_until(lambda: not empty(), seconds=SECONDS, what=f"values for {empty()}")
-    for _, panel, expression in queries():
-        if panel.may_be_empty:
-            _shown(site.prometheus, expression)
+    wait_until(lambda: not empty(), seconds=SECONDS, what="every panel to show something")
 
 
-def _shown(prometheus: Prometheus, expression: str) -> list[dict[str, Any]]:
-    """Ask as Grafana does: variables stand for everything."""
-    for variable, value in _VARIABLES.items():
-        expression = expression.replace(variable, value)
-    return prometheus.query(expression)
+def _values(prometheus: Prometheus, panel: Panel) -> list[dict[str, Any]]:
+    """Ask every query of a panel as Grafana does: variables stand for everything."""
+    found = []
+    for expression, _ in panel.queries:
+        for variable, value in _VARIABLES.items():
+            expression = expression.replace(variable, value)
+        found += prometheus.query(expression)
+    return found
