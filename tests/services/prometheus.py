@@ -16,7 +16,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import urllib.parse
 import urllib.request
 from collections.abc import Iterator
@@ -24,9 +23,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.services.fetched import ServiceUnavailableError, fetched, tell
 from tests.support.daemon import free_port, wait_until
 
-__all__ = ["Prometheus", "PrometheusTools", "PrometheusUnavailableError", "prometheus_tools"]
+__all__ = ["Prometheus", "PrometheusTools", "prometheus_tools"]
 
 MODULE, VERSION = "github.com/prometheus/prometheus", "v0.313.5"
 SUM = "h1:5/kewqSFNlHQa9NqZxrOkXCBlEuJOvb+8gFOUxSWFv0="
@@ -34,10 +34,6 @@ SUM = "h1:5/kewqSFNlHQa9NqZxrOkXCBlEuJOvb+8gFOUxSWFv0="
 TARGET = Path(__file__).parents[2] / ".venv" / "services" / f"prometheus-{VERSION}"
 BUILD_SECONDS = 3600.0
 START_SECONDS = 60.0
-
-
-class PrometheusUnavailableError(Exception):
-    """No Prometheus can be had here; says why."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,14 +61,14 @@ def prometheus_tools() -> PrometheusTools:
     """Return the programs.
 
     Raises:
-        PrometheusUnavailableError: If they are not here.
+        ServiceUnavailableError: If they are not here.
 
     """
     if (TARGET / "promtool").exists():
         return PrometheusTools(server=str(TARGET / "prometheus"), promtool=str(TARGET / "promtool"))
     server, promtool = shutil.which("prometheus"), shutil.which("promtool")
     if server is None or promtool is None:
-        raise PrometheusUnavailableError(
+        raise ServiceUnavailableError(
             "needs prometheus and promtool: install the package prometheus, or `make prometheus`"
         )
     return PrometheusTools(server=server, promtool=promtool)
@@ -167,33 +163,24 @@ def shortened(rules: str) -> str:
     return re.sub(r"offset \d+[mhd]", "offset 10s", rules)
 
 
-def build() -> None:
-    """Build both programs with Go.
+def build() -> Path:
+    """Build both programs with Go; returns their folder.
 
     Raises:
-        PrometheusUnavailableError: If that fails.
+        ServiceUnavailableError: If that fails.
 
     """
-    if (TARGET / "promtool").exists():
-        return
-    if shutil.which("go") is None:
-        raise PrometheusUnavailableError("building prometheus needs go, not on PATH")
-    TARGET.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="prometheus-") as name:
-        folder = Path(name)
-        told = json.loads(_go(("mod", "download", "-json", f"{MODULE}@{VERSION}"), folder))
-        if told["Sum"] != SUM:
-            raise PrometheusUnavailableError(f"{MODULE} {VERSION} is not the one these tests know")
-        commands = ("./cmd/prometheus", "./cmd/promtool")
-        _go(
-            ("build", "-trimpath", "-ldflags=-s -w", "-tags=remove_all_sd", "-o", name, *commands),
-            Path(told["Dir"]),
-        )
-        # promtool last: whoever finds it finds both.
-        for program in ("prometheus", "promtool"):
-            beside = TARGET / f"{program}.{os.getpid()}"
-            shutil.move(folder / program, beside)
-            beside.rename(TARGET / program)
+    return fetched(TARGET, _build, tools=("go",), insists=True)
+
+
+def _build(folder: Path) -> None:
+    folder.mkdir()
+    told = json.loads(_go(("mod", "download", "-json", f"{MODULE}@{VERSION}"), folder))
+    if told["Sum"] != SUM:
+        raise ServiceUnavailableError(f"{MODULE} {VERSION} is not the one these tests know")
+    commands = ("./cmd/prometheus", "./cmd/promtool")
+    options = ("-trimpath", "-ldflags=-s -w", "-tags=remove_all_sd,netgo")
+    _go(("build", *options, "-o", f"{folder}/", *commands), Path(told["Dir"]))
 
 
 def _go(arguments: tuple[str, ...], folder: Path) -> str:
@@ -214,22 +201,12 @@ def _go(arguments: tuple[str, ...], folder: Path) -> str:
         # With the compilers it started.
         os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
-        raise PrometheusUnavailableError("prometheus was not built in time") from None
+        raise ServiceUnavailableError("prometheus was not built in time") from None
     if process.returncode != 0:
         said = " ".join((err or out).split())[-300:]
-        raise PrometheusUnavailableError(f"prometheus cannot be built here: go: {said}")
+        raise ServiceUnavailableError(f"prometheus cannot be built here: go: {said}")
     return out
 
 
-def _main() -> int:
-    try:
-        build()
-    except PrometheusUnavailableError as error:
-        sys.stdout.write(f"{error}\n")
-    else:
-        sys.stdout.write(f"{TARGET.name} is ready\n")
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(_main())
+    sys.exit(tell(build))

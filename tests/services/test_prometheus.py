@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
+from tests.services.fetched import ServiceUnavailableError
 from tests.services.prometheus import (
     Prometheus,
     PrometheusTools,
-    PrometheusUnavailableError,
     prometheus_tools,
 )
 from tests.support.daemon import Daemon, running_daemon, wait_until
@@ -59,7 +59,7 @@ class Site:
 def tools() -> PrometheusTools:
     try:
         return prometheus_tools()
-    except PrometheusUnavailableError as error:
+    except ServiceUnavailableError as error:
         pytest.skip(str(error))
 
 
