@@ -7,7 +7,7 @@ import sys
 import typer
 
 from streamd import __version__
-from streamd.cli import demo, doctor, health, models, put_media, serve
+from streamd.cli import demo, doctor, health, migrate, models, put_media, serve
 from streamd.cli.output import show_error
 
 __all__ = ["app", "main"]
@@ -23,6 +23,7 @@ app = typer.Typer(
 app.command("serve")(serve.serve)
 app.command("put-media")(put_media.put_media)
 app.add_typer(models.app, name="models")
+app.command("migrate")(migrate.migrate)
 app.command("doctor")(doctor.doctor)
 app.command("health")(health.health)
 app.command("demo")(demo.demo)

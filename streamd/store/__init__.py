@@ -96,14 +96,17 @@ class Store(
         """Whether several machines may use this database."""
         return not self._database.is_sqlite
 
-    def migrate(self) -> None:
+    def migrate(self) -> str | None:
         """Create the tables, or bring them to this version.
+
+        Returns:
+            The version they had, ``None`` where there were none.
 
         Raises:
             SchemaError: If the database is newer than this version of streamd.
 
         """
-        self._database.migrate()
+        return self._database.migrate()
 
     def ping(self) -> None:
         """Do nothing if the database answers.

@@ -111,8 +111,11 @@ class Database:
             key = sa.func.hashtextextended(what, 0)
             connection.execute(sa.select(sa.func.pg_advisory_xact_lock(key)))
 
-    def migrate(self) -> None:
+    def migrate(self) -> str | None:
         """Bring the tables to this version; several processes may do so at once.
+
+        Returns:
+            The version they had, ``None`` where there were none.
 
         Raises:
             SchemaError: If the database is newer than this version of streamd.
@@ -121,8 +124,10 @@ class Database:
         with self.write() as connection:
             self._be_patient(connection, None)  # others may be at it, for as long as it takes
             self.serialise(connection, _MIGRATION_LOCK)
-            if _version(connection) != newest_version():
+            before = _version(connection)
+            if before != newest_version():
                 _upgrade(connection)
+        return before
 
     def close(self) -> None:
         """Close all connections; may be called twice."""

@@ -39,7 +39,7 @@ def test_help_names_every_command_and_imports_little() -> None:
     )
     assert loaded.stdout.strip() == "[]"
     text = streamd("--help").stdout
-    for command in ("serve", "put-media", "models", "doctor", "health", "demo"):
+    for command in ("serve", "put-media", "models", "migrate", "doctor", "health", "demo"):
         assert command in text
 
 
