@@ -14,7 +14,7 @@ DEMO_ARGS = $(if $(SOURCE),--source "$(SOURCE)") $(if $(FACE),--face "$(FACE)") 
             $(if $(OUTPUT),--output "$(OUTPUT)")
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format types imports unit clients services prometheus bench bench-api \
+.PHONY: help demo test lint format types imports unit clients services prometheus chart bench bench-api \
         bench-vectors bench-gate fuzz soak lock image clean
 
 help: ## Show what can be made
@@ -46,9 +46,14 @@ clients: $(VENV)/.test-ready ## Install the AWS SDKs for JavaScript and Java tha
 	@echo "== clients of other languages (their tests are skipped where one cannot be had)"
 	@$(BIN)/python -m tests.support.client_programs
 
-services: $(VENV)/.test-ready ## Build the S3 server that the tests run against
-	@echo "== a real S3 server (its tests are skipped where it cannot be built)"
+services: $(VENV)/.test-ready ## Build the S3 server and helm, which the tests run
+	@echo "== a real S3 server, and helm (their tests are skipped where they cannot be built)"
 	@$(BIN)/python -m tests.services.s3
+	@$(BIN)/python -m tests.services.helm
+
+chart: $(VENV)/.test-ready ## Make the chart's schema, table and copies of rules and dashboards anew
+	@$(BIN)/python -m tests.support.chart --write
+	@$(BIN)/python -m tests.support.rendering --write
 
 rtsp-server: $(VENV)/.test-ready ## Build the media server that the camera tests drive
 	@echo "== a real RTSP server (its tests are skipped where it cannot be had)"
