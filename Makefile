@@ -15,7 +15,7 @@ DEMO_ARGS = $(if $(SOURCE),--source "$(SOURCE)") $(if $(FACE),--face "$(FACE)") 
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint format types imports unit clients services prometheus chart bench bench-api \
-        bench-vectors bench-gate fuzz soak lock image clean
+        bench-vectors bench-gate console fuzz soak lock image clean
 
 help: ## Show what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 18
@@ -75,6 +75,11 @@ bench-vectors: $(VENV)/.bench-ready ## Measure face search at 10 thousand to 1 m
 
 bench-gate: $(VENV)/.bench-ready ## Measure what the gate saves on many scenes, and whether it loses anything
 	@$(BIN)/python -m tests.bench.gate $(BENCH_ARGS)
+
+CONSOLE := streamd/console/web
+console: ## Check, test and build the page at /console (needs Node.js 20.19 or newer)
+	@cd $(CONSOLE) && npm ci --no-audit --no-fund
+	@cd $(CONSOLE) && npm run --silent check && npm run --silent test && npm run --silent build
 
 SECONDS ?= 60
 fuzz: $(VENV)/.fuzz-ready ## Fuzz the parsers, SECONDS=60 each, or one: TARGET=mkv

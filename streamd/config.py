@@ -41,6 +41,7 @@ __all__ = [
     "AuthSettings",
     "AwsSettings",
     "CameraSettings",
+    "ConsoleSettings",
     "Credential",
     "KafkaSettings",
     "KinesisSettings",
@@ -263,6 +264,17 @@ class ModelsSettings(Section):
     """ONNX Runtime execution providers in order: ``cuda``, ``cpu``."""
 
 
+class ConsoleSettings(Section):
+    """``[console]``: the page for people."""
+
+    enabled: bool = True
+    """Serve ``/console`` and keep what it shows."""
+    sightings: Annotated[int, Field(ge=0, le=10_000)] = 200
+    """Sightings kept of each stream processor, with a picture each; 0 keeps none."""
+    sightings_hours: Annotated[float, Field(gt=0)] = 24.0
+    """A sighting is forgotten after this time."""
+
+
 class CameraSettings(Section):
     """``[cameras.NAME]``: a camera relayed into the video stream NAME."""
 
@@ -311,6 +323,7 @@ class Settings(BaseSettings):
     analysis: AnalysisSettings = AnalysisSettings()
     models: ModelsSettings = ModelsSettings()
     outbox: OutboxSettings = OutboxSettings()
+    console: ConsoleSettings = ConsoleSettings()
     cameras: dict[str, CameraSettings] = {}
 
     @classmethod

@@ -28,6 +28,9 @@ from streamd.audit import auditing
 from streamd.aws import S3Objects
 from streamd.clock import SystemClock
 from streamd.config import Settings
+from streamd.console import OPEN_PATHS as CONSOLE_PATHS
+from streamd.console import Console
+from streamd.console.upkeep import forget_all
 from streamd.errors import ConfigError, StreamdError
 from streamd.exposition import Exposition
 from streamd.gateway import Gateway
@@ -40,7 +43,7 @@ from streamd.pipeline.label_detection import missing_labels
 from streamd.pipeline.scheduler import StreamProcessorScheduler
 from streamd.protocol.front import name_server, refuse_unknown_paths
 from streamd.protocol.identity import AccessKey, Identity, Permissions
-from streamd.protocol.sigv4 import REQUEST_SECONDS, Verifier, auth_middleware
+from streamd.protocol.sigv4 import OPEN_PATHS, REQUEST_SECONDS, Verifier, auth_middleware
 from streamd.replicas import BEATS_PER_LEASE, Replica, read_replica_id
 from streamd.sinks.local_objects import LocalObjects
 from streamd.store import Store
@@ -161,6 +164,7 @@ class Daemon:
             )
             stack.push_async_callback(exposition.aclose)
             app = self._application(api, gateway, exposition, store, run_store, replica)
+            await self._open_console(app, stack, gateway, store, run_store)
             url = await stack.enter_async_context(listening(app, self._settings.server))
             await stack.enter_async_context(replica.beating(url))
             await stack.enter_async_context(self._working(url, store, run_store, replica))
@@ -235,6 +239,33 @@ class Daemon:
         app.router.add_get("/readyz", ready)
         return app
 
+    async def _open_console(
+        self,
+        app: web.Application,
+        stack: AsyncExitStack,
+        gateway: Gateway,
+        store: Store,
+        run_store: Any,
+    ) -> None:
+        if not self._settings.console.enabled:
+            await run_store(forget_all, self._settings.data_dir)
+            return
+
+        def owns(owner: str) -> bool:
+            return self._supervisor is None or owner in self._supervisor.names
+
+        console = Console(
+            settings=self._settings,
+            store=store,
+            gateway=gateway,
+            run_blocking=run_store,
+            owns=owns,
+            metrics=self._metrics,
+            clock=self._clock,
+        )
+        console.add_routes(app)
+        await stack.enter_async_context(console.running())
+
     def _objects(self) -> ObjectReader:
         if self._settings.outputs.s3 == "local" and self._settings.s3.endpoint_url is None:
             return LocalObjects(self._settings.data_dir / "outputs" / "s3")
@@ -250,15 +281,18 @@ class Daemon:
                 with contextlib.suppress(StreamdError):  # then it stays unknown
                     await replica.look_again()
 
+        open_paths = OPEN_PATHS | CONSOLE_PATHS
         if self._settings.auth.mode == "sigv4":
-            return auth_middleware(verifier, look_up=look_up)
+            return auth_middleware(verifier, open_paths=open_paths, look_up=look_up)
         if not self._settings.server.is_loopback:
             logger.warning(
                 "anyone who reaches %s may do anything: requests need no signature (insecure)",
                 self._settings.server.listen,
             )
         anonymous = Identity(account_id=aws.account_id)
-        return auth_middleware(verifier, anonymous=anonymous, look_up=look_up)
+        return auth_middleware(
+            verifier, anonymous=anonymous, open_paths=open_paths, look_up=look_up
+        )
 
     @asynccontextmanager
     async def _valid_keys(self) -> AsyncIterator[None]:

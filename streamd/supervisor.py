@@ -101,6 +101,11 @@ class WorkerSupervisor:
         """Process ids of the workers that live now."""
         return tuple(s.process.pid for s in self._slots if s.process is not None and s.is_alive)
 
+    @property
+    def names(self) -> frozenset[str]:
+        """Names under which the workers that live now claim sessions."""
+        return frozenset(slot.name for slot in self._slots if slot.is_alive)
+
     def trouble(self) -> str | None:
         """Say why no session can run here, ``None`` while at least one worker is well."""
         now = asyncio.get_running_loop().time()

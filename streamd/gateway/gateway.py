@@ -25,6 +25,7 @@ from streamd.gateway.open_archive import open_archive
 from streamd.gateway.put_media import PutMedia
 from streamd.gateway.retention import Janitor, retention_of
 from streamd.gateway.upload import UploadParts
+from streamd.gateway.view import GatewayView
 from streamd.kvs.acks import ErrorCode
 from streamd.metrics import Metrics
 from streamd.protocol.errors import ServiceError
@@ -237,6 +238,12 @@ class Gateway:
                 "UnknownOperationException", f"{operation.name} is not served by streamd yet."
             )
         return await call(request, values, request_id)
+
+    @property
+    def view(self) -> GatewayView:
+        """What people are shown of streams; there is none before :meth:`start`."""
+        assert self._door is not None, "start() comes first"
+        return GatewayView(door=self._door, live=self._live, homes=self._homes)
 
     async def look_after_homes(self) -> None:
         """End what is live of streams that were deleted, or adopted by another replica.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import math
+from collections.abc import Sequence
 from typing import Protocol
 
 from processors.picture import Picture
@@ -15,12 +16,13 @@ from processors.roi import Regions
 from streamd.clock import Clock
 from streamd.ingest.errors import DecodeError
 from streamd.metrics import Metrics
+from streamd.pipeline.finds import Find
 from streamd.pipeline.frames import FragmentDone, FragmentRead, Frame, Output
 from streamd.pipeline.outbox import Outbox
 from streamd.pipeline.progress import SessionProgress
 from streamd.records import FramePosition, OutboxItem
 
-__all__ = ["FrameAnalysis", "MediaChain"]
+__all__ = ["FrameAnalysis", "FrameWatcher", "MediaChain"]
 
 logger = logging.getLogger(__name__)
 
@@ -33,6 +35,10 @@ class FrameAnalysis(Protocol):
     """Regions of interest; none: the whole picture."""
     has_found: bool
     """Whether the last frame showed something of what is looked for."""
+
+    @property
+    def finds(self) -> Sequence[Find]:
+        """What the last frame showed."""
 
     def analyze(
         self,
@@ -51,6 +57,16 @@ class FrameAnalysis(Protocol):
         """Return what the end of the session adds."""
 
 
+class FrameWatcher(Protocol):
+    """Somebody who looks on, beside the outbox."""
+
+    def see(self, picture: Picture, position: FramePosition, finds: Sequence[Find]) -> None:
+        """Look at a frame that was analysed; raises nothing."""
+
+    def close(self) -> None:
+        """Look no more; may be called twice."""
+
+
 class MediaChain:
     """Analyses frames and writes the results down."""
 
@@ -64,8 +80,10 @@ class MediaChain:
         max_duration_ms: int | None,
         metrics: Metrics,
         clock: Clock,
+        watcher: FrameWatcher | None = None,
     ) -> None:
         self._name = processor_name
+        self._watcher = watcher
         self._analysis = analysis
         self._outbox = outbox
         self.progress = progress
@@ -120,6 +138,8 @@ class MediaChain:
 
     def close(self) -> None:
         """Let go of the outbox; may be called twice."""
+        if self._watcher is not None:
+            self._watcher.close()
         self._outbox.close()
         # Nobody is behind any more, here: the next holder says how far it is.
         self._metrics.lag_seconds.labels(self._name).set(math.nan)
@@ -160,6 +180,8 @@ class MediaChain:
         self._metrics.frames_analyzed.labels(self._name).inc()
         lag = self._clock.epoch() - frame.arrived_ms / 1000
         self._metrics.lag_seconds.labels(self._name).set(max(0.0, lag))
+        if self._watcher is not None:
+            self._watcher.see(frame.picture, position, self._analysis.finds)
 
     def _complete(self, number: str) -> None:
         if self.progress.has_completed(number):

@@ -14,6 +14,7 @@ from processors.results import DetectedFace
 from streamd.metrics import Metrics
 from streamd.pipeline.collection_search import CollectionSearch
 from streamd.pipeline.errors import SessionFailedError
+from streamd.pipeline.finds import Find, finds_of_faces
 from streamd.pipeline.progress import SessionProgress
 from streamd.pipeline.regions import regions_of
 from streamd.pipeline.stillness import Stillness
@@ -56,6 +57,7 @@ class FaceSearchAnalysis:
         self.regions = regions_of(processor.definition.regions_of_interest)
         self._min_overlap = region_min_overlap
         self.has_found = False
+        self._found: list[FoundFace] = []
         self._stillness = Stillness(self.regions) if skips_still else None
         self._follows_faces = follows_faces
         self._tracks = FaceTracks()
@@ -67,6 +69,11 @@ class FaceSearchAnalysis:
             self._prefix = session_prefix(
                 output.key_prefix, processor_name=processor.name, session_id=session.session_id
             )
+
+    @property
+    def finds(self) -> Sequence[Find]:
+        """What the last frame showed."""
+        return finds_of_faces(self._found)
 
     def analyze(
         self,
@@ -85,7 +92,7 @@ class FaceSearchAnalysis:
         del progress
         faces = self._look(picture, position)
         self.has_found = bool(faces)
-        found = self._find(picture, faces, position)
+        found = self._found = self._find(picture, faces, position)
         self._count(found)
         document = face_search.build(
             stream_arn=self._processor.definition.input_arn, position=position, faces=found

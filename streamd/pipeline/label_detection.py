@@ -13,6 +13,7 @@ from processors.labels import LabelAnalyzer
 from processors.picture import Picture
 from processors.results import DetectedLabel
 from streamd.metrics import Metrics
+from streamd.pipeline.finds import Find, finds_of_labels
 from streamd.pipeline.progress import SessionProgress
 from streamd.pipeline.regions import regions_of
 from streamd.pipeline.stillness import Stillness
@@ -98,6 +99,7 @@ class LabelDetectionAnalysis:
         self._min_overlap = region_min_overlap
         self._stillness = Stillness(self.regions) if skips_still else None
         self.has_found = False
+        self._found: list[DetectedLabel] = []
         self._metrics = metrics
         self._information = SessionInformation(
             stream_arn=definition.input_arn,
@@ -113,6 +115,11 @@ class LabelDetectionAnalysis:
             session_id=session.session_id,
         )
 
+    @property
+    def finds(self) -> Sequence[Find]:
+        """What the last frame showed."""
+        return finds_of_labels(self._found)
+
     def analyze(
         self,
         picture: Picture,
@@ -126,7 +133,7 @@ class LabelDetectionAnalysis:
         items: list[OutboxItem] = []
         rgb: NDArray[np.uint8] | None = None
         # The surest detection of a class makes its hero frame.
-        labels = self._look(picture, position)
+        labels = self._found = self._look(picture, position)
         self.has_found = bool(labels)
         for label in sorted(labels, key=lambda found: -found.confidence_percent):
             self._metrics.detections.labels(self._processor.name, label.name).inc()

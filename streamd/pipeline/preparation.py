@@ -23,6 +23,7 @@ from streamd.pipeline.label_detection import (
     missing_labels,
     requested_labels,
 )
+from streamd.pipeline.onlooker import Onlooker
 from streamd.pipeline.outbox import Outbox
 from streamd.pipeline.outbox_file import outbox_name, outbox_path
 from streamd.pipeline.parts import SessionParts
@@ -104,6 +105,11 @@ async def prepare(
         max_duration_ms=max_duration_ms,
         metrics=parts.metrics,
         clock=parts.clock,
+        watcher=(
+            Onlooker(processor, parts.settings, parts.clock)
+            if parts.settings.console.enabled
+            else None
+        ),
     )
     delivery = Delivery(
         outbox,

@@ -31,6 +31,7 @@ __all__ = [
     "REQUEST_SECONDS",
     "Verifier",
     "auth_middleware",
+    "names_this_machine",
     "read_body",
     "request_head",
     "to_response",
@@ -44,6 +45,8 @@ IDENTITY = web.RequestKey("identity", Identity)
 """Who makes the request; set on every one that passed the middleware."""
 REQUEST_SECONDS = web.AppKey("request_seconds", float)
 """Longest time the body of a request may take to arrive."""
+CONSOLE_PREFIX = "/console/"
+"""Paths of the console, whose requests are signed for ``rekognition``."""
 ACCOUNT_HEADER = "x-streamd-account"
 """The account a worker acts for; it counts from the daemon's own key alone, and signed."""
 
@@ -109,11 +112,16 @@ def _is_from_a_foreign_page(request: web.Request) -> bool:
     origin = request.headers.get("Origin")
     if origin is None:
         return False
-    host = request.host
+    return not names_this_machine(request.host) or origin.partition("://")[2] != request.host
+
+
+def names_this_machine(host: str) -> bool:
+    """Whether a Host header can mean this machine alone.
+
+    A name that is not the machine's own may be pointed here by whoever owns it.
+    """
     name = host.rpartition(":")[0] if host.rpartition(":")[2].isdigit() else host
-    # A name that is not the machine's own may be pointed here by whoever owns it.
-    is_ours = name == "localhost" or _ADDRESS.fullmatch(name.strip("[]")) is not None
-    return not is_ours or origin.partition("://")[2] != host
+    return name == "localhost" or _ADDRESS.fullmatch(name.strip("[]")) is not None
 
 
 async def _verify(
@@ -122,7 +130,7 @@ async def _verify(
     look_up: Callable[[str], Awaitable[None]] | None,
 ) -> Identity:
     head = request_head(request)
-    service = "rekognition" if head.path == "/" else "kinesisvideo"
+    service = _service_of(head.path)
     try:
         claim = verifier.claim(head, service=service)
     except UnknownKeyError as error:
@@ -146,6 +154,12 @@ async def _verify(
         permissions=key.permissions,
         is_internal=key.acts_for_others,
     )
+
+
+def _service_of(path: str) -> str:
+    # The console is a part of what Rekognition is here.
+    is_rekognition = path == "/" or path.startswith(CONSOLE_PREFIX)
+    return "rekognition" if is_rekognition else "kinesisvideo"
 
 
 def request_head(request: web.Request) -> RequestHead:
@@ -195,7 +209,7 @@ async def _hash(body: bytes) -> str:
 
 def _refusal(request: web.Request, error: ServiceError) -> web.Response:
     request_id = str(uuid.uuid4())
-    if request.path == "/":
+    if _service_of(request.path) == "rekognition":
         return to_response(AwsJson("rekognition").error(error, request_id=request_id))
     return to_response(RestJson("kinesisvideo").error(error, request_id=request_id))
 

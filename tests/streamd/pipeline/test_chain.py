@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from streamd.config import AnalysisSettings
 from streamd.kvs.fragments import FragmentReader
 from streamd.metrics import Metrics
 from streamd.pipeline.chain import MediaChain
+from streamd.pipeline.finds import Find
 from streamd.pipeline.frames import Arrival, FrameReader
 from streamd.pipeline.outbox import Outbox
 from streamd.pipeline.progress import SessionProgress
@@ -30,6 +31,7 @@ class NotingAnalysis:
     kind = "noting"
     regions = Regions()
     has_found = False
+    finds: Sequence[Find] = ()
 
     def analyze(
         self,
