@@ -97,6 +97,7 @@ def ended(process: subprocess.Popen[str]) -> Iterator[None]:
         process.communicate(timeout=30)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_pod_starts_answers_its_probes_and_passes_helm_test(tmp_path: Path) -> None:
     """The daemon serves with what the defaults render; helm's test asks it; SIGTERM ends it."""
