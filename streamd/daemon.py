@@ -35,6 +35,7 @@ from streamd.errors import ConfigError, StreamdError
 from streamd.exposition import Exposition
 from streamd.gateway import Gateway
 from streamd.keys import CallerKeys
+from streamd.lag import watch_lag
 from streamd.listener import listening
 from streamd.metrics import Metrics
 from streamd.pipeline.collection_search import CollectionSearch
@@ -110,6 +111,7 @@ class Daemon:
             # Each part is closed in the reverse order of its start:
             # 7 workers drain, 6 the last beat, 5 the port closes, 4 producers end, 3 threads,
             # 2 store, 1 lock.
+            await stack.enter_async_context(self._watched_lag())
             await stack.enter_async_context(self._locked_data_dir())
             store = await stack.enter_async_context(self._opened_store())
             run_store = await stack.enter_async_context(_pool("store", STORE_THREADS))
@@ -301,6 +303,16 @@ class Daemon:
         files = [self._keys.file] if self._keys.file is not None else []
         async with watching(files, self._keys.reload):
             yield
+
+    @asynccontextmanager
+    async def _watched_lag(self) -> AsyncIterator[None]:
+        lag = self._metrics.event_loop_lag.labels("control")
+        task = asyncio.create_task(watch_lag(lag.observe), name="lag")
+        try:
+            yield
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
 
     @asynccontextmanager
     async def _locked_data_dir(self) -> AsyncIterator[None]:

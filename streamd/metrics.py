@@ -7,7 +7,7 @@ the control process shows the sum at ``/metrics``.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
@@ -15,6 +15,7 @@ from streamd import metric_files
 
 __all__ = ["Metrics"]
 
+_LAG_BUCKETS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5)
 _LATENCY_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 1, 2, 5, 10, 30)
 
 
@@ -35,8 +36,10 @@ class Metrics:
         def gauge(name: str, text: str, *labels: str, mode: str = "livesum") -> Gauge:
             return Gauge(name, text, labels, registry=registry, multiprocess_mode=mode)  # type: ignore[arg-type]  # the stub wants a literal
 
-        def seconds(name: str, text: str, *labels: str) -> Histogram:
-            return Histogram(name, text, labels, registry=registry, buckets=_LATENCY_BUCKETS)
+        def seconds(
+            name: str, text: str, *labels: str, buckets: Sequence[float] = _LATENCY_BUCKETS
+        ) -> Histogram:
+            return Histogram(name, text, labels, registry=registry, buckets=buckets)
 
         self.api_requests = counter(
             "streamd_api_requests_total", "API requests answered.", "service", "operation", "code"
@@ -299,6 +302,12 @@ class Metrics:
             "streamd_camera_fragments_dropped_total",
             "Fragments of a camera that the stream did not take in time.",
             "camera",
+        )
+        self.event_loop_lag = seconds(
+            "streamd_event_loop_lag_seconds",
+            "How late the event loop of the control process or of a worker is.",
+            "process",
+            buckets=_LAG_BUCKETS,
         )
         self.workers = gauge("streamd_workers", "Worker processes that live.")
         self.worker_restarts = counter(

@@ -31,6 +31,7 @@ from streamd.clock import SystemClock
 from streamd.errors import ConfigError
 from streamd.exposition import FORGET_SECONDS, resources_present
 from streamd.ingest.getmedia import KinesisVideoClient, SigningKey
+from streamd.lag import watch_lag
 from streamd.metrics import Metrics
 from streamd.pipeline.collection_search import CollectionSearch
 from streamd.pipeline.engine import AnalysisEngine
@@ -274,12 +275,15 @@ def main() -> None:
 async def _run(setup: WorkerSetup, name: str, pulse: int) -> None:
     stop = asyncio.Event()
     wakers: list[Callable[[], None]] = []
+    metrics = Metrics(CollectorRegistry())
+    lag = metrics.event_loop_lag.labels("worker")
     helpers = [
         asyncio.create_task(_listen(stop, wakers), name="control-pipe"),
         asyncio.create_task(_beat(pulse), name="pulse"),
+        asyncio.create_task(watch_lag(lag.observe), name="lag"),
     ]
     try:
-        await run_sessions(setup, Metrics(CollectorRegistry()), stop, wakers.append, owner=name)
+        await run_sessions(setup, metrics, stop, wakers.append, owner=name)
     finally:
         for helper in helpers:
             helper.cancel()
