@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Final
 
 from aiohttp import web
 
@@ -34,6 +35,9 @@ from streamd.resources import VideoStream
 __all__ = ["Upload", "UploadParts"]
 
 logger = logging.getLogger(__name__)
+
+GATHERED_BYTES: Final = 64 * 1024
+"""Who sends this much at a time is no live camera's frame: it is read on at once."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -196,6 +200,8 @@ class Upload:
             await self._recorder.room()
             await self._byte_pace.spend(len(data))
             await self._fragment_pace.spend(self._fragmenter.fragments - before)
+            if len(data) < GATHERED_BYTES:
+                await self._body.gather(self._parts.settings.gather_seconds)
 
     def _take(self, step: Step) -> None:
         match step:
