@@ -63,9 +63,8 @@ prometheus: $(VENV)/.test-ready ## Build Prometheus and promtool, which the moni
 	@echo "== a real Prometheus (its tests are skipped where it cannot be had); takes some minutes"
 	@$(BIN)/python -m tests.services.prometheus
 
-bench: $(VENV)/.bench-ready ## Measure streamd beside a plain loop, a pipe and the floor
+bench: $(VENV)/.bench-ready ## Measure streamd beside a plain loop, a pipe and the floor, or BENCH_ARGS=--quick
 	@$(BIN)/python -m tests.bench $(BENCH_ARGS)
-	@$(BIN)/python -m tests.bench.api
 
 bench-api: $(VENV)/.bench-ready ## Measure API requests beside a bare server and a bare search
 	@$(BIN)/python -m tests.bench.api $(BENCH_ARGS)

@@ -1,39 +1,45 @@
-"""The plain loop many begin with, run as its own process: argv is clip, network, every n-th.
+"""The plain loop many begin with, as its own process: argv is clip, pack, models, fps, n-th, seconds.
 
-Prints CPU seconds and how many frames were analysed. Kept as one would write it.
+Kept as one would write it: VideoCapture, resize, ONNX Runtime with its defaults. The file is read
+at the pace of a camera. Prints JSON.
 """
 
 from __future__ import annotations
 
+import json
+import os
 import sys
 import time
+from pathlib import Path
 
 import cv2
-import numpy as np
-import onnxruntime
+
+from tests.bench.plain import plain_detector
+from tests.bench.processes import pss_mb
 
 __all__: list[str] = []
 
 
-def _main(clip: str, network: str, every: int) -> None:
-    session = onnxruntime.InferenceSession(network)
-    feed = session.get_inputs()[0]
-    size = 416
+def _main(clip: str, pack: str, models: str, fps: int, every: int, seconds: float) -> None:
+    detect, size = plain_detector(pack, Path(models), None)
     capture = cv2.VideoCapture(clip)
-    analyzed = index = 0
-    started = time.process_time()
-    while True:
+    found = []
+    index = 0
+    started, begin = time.process_time(), time.monotonic()
+    while index < seconds * fps:
+        time.sleep(max(0.0, begin + index / fps - time.monotonic()))  # as a camera would
         ok, picture = capture.read()
         if not ok:
             break
         if index % every == 0:
-            small = cv2.resize(picture, (size, size), interpolation=cv2.INTER_AREA)
-            tensor = (small / 255.0).transpose(2, 0, 1)[None].astype(np.float32)
-            session.run(None, {feed.name: tensor})
-            analyzed += 1
+            small = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
+            found.append(detect(small))  # type: ignore[arg-type]  # OpenCV's own type
         index += 1
-    print(time.process_time() - started, analyzed)
+    cpu = time.process_time() - started
+    answer = {"cpu": cpu, "frames": index, "found": found, "memory_mb": pss_mb([os.getpid()])}
+    print(json.dumps(answer))
 
 
 if __name__ == "__main__":
-    _main(sys.argv[1], sys.argv[2], int(sys.argv[3]))
+    numbers = int(sys.argv[4]), int(sys.argv[5]), float(sys.argv[6])
+    _main(sys.argv[1], sys.argv[2], sys.argv[3], *numbers)
