@@ -16,7 +16,7 @@ _FOREIGN_UNITS = {
 _RESOURCES = {"stream", "stream_processor", "camera"}
 _FIXED = {
     *("service", "operation", "code", "error_code", "reason", "from_status", "to_status"),
-    *("status", "kind", "label", "sink", "error", "outcome", "cause"),
+    *("status", "kind", "label", "sink", "error", "outcome", "cause", "process"),
 }
 
 
