@@ -97,10 +97,16 @@ class Bench:
                 clip = self.clip(name)
                 for row, measure in self._ways(clip):
                     self.tell(f"{name}: {row} (run {repeat + 1} of {self._args.repeats})")
-                    try:
-                        self.rows.append(measure())
-                    except SkippedError as reason:
-                        self.skipped.append(f"{name}, {row}: {reason}")
+                    self.attempt(f"{name}, {row}", lambda m=measure: self.rows.append(m()))  # type: ignore[misc]  # bound now
+
+    def attempt(self, what: str, measure: Callable[[], None]) -> None:
+        """Measure, or note why not: one failure must not cost the other figures."""
+        try:
+            measure()
+        except SkippedError as reason:
+            self.skipped.append(f"{what}: {reason}")
+        except Exception as error:  # noqa: BLE001  # told in the report
+            self.skipped.append(f"{what}: {type(error).__name__}: {str(error)[:300]}")
 
     def _ways(self, clip: Clip) -> Iterator[tuple[str, Callable[[], Row]]]:
         def is_wanted(row: str) -> bool:
@@ -156,9 +162,11 @@ class Bench:
             if self.clip(name).recipe.b_frames:
                 continue  # a camera gives them out late itself
             self.tell(f"latency of {name}")
-            self.latencies[name] = measure_latency(
-                self.clip(name), self.pack, seconds=15 if self._args.quick else 25
-            )
+            self.attempt(f"{name}, latency", lambda n=name: self._latency(n))  # type: ignore[misc]  # bound now
+
+    def _latency(self, name: str) -> None:
+        seconds = 15 if self._args.quick else 25
+        self.latencies[name] = measure_latency(self.clip(name), self.pack, seconds=seconds)
 
     def measure_growth(self) -> None:
         """Measure many cameras."""
@@ -311,7 +319,7 @@ def main() -> None:
     with contextlib.suppress(KeyboardInterrupt):  # what was measured until then is shown
         for section in SECTIONS:
             if section in args.sections:
-                getattr(bench, f"measure_{section}")()
+                bench.attempt(section, getattr(bench, f"measure_{section}"))
     bench.finish()
     text = json.dumps(bench.document, indent=1) + "\n"
     if args.json == Path("-"):
