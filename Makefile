@@ -88,6 +88,24 @@ MINUTES ?= 5
 soak: $(VENV)/.test-ready ## Run a mixed load with faults for MINUTES=5 and keep the books
 	@$(BIN)/python -m tests.soak --minutes $(MINUTES)
 
+# docker, podman or buildah, whichever is there.
+ENGINE ?= $(notdir $(firstword $(foreach one,docker podman buildah,$(shell command -v $(one)))))
+VARIANT ?= cpu
+EPOCH = $(shell git log -1 --format=%ct)
+image: ## Build the container image localhost/streamd:cpu, or VARIANT=cuda; ENGINE=docker|podman|buildah
+	@test -n '$(ENGINE)' || { echo "an image needs docker, podman or buildah" >&2; exit 1; }
+	$(ENGINE) build --file deploy/Containerfile --tag localhost/streamd:$(VARIANT) \
+	  --build-arg VARIANT=$(VARIANT) --build-arg SOURCE_DATE_EPOCH=$(EPOCH) \
+	  --build-arg REVISION=$(shell git rev-parse HEAD) \
+	  --build-arg VERSION=$(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml) \
+	  $(if $(filter docker,$(ENGINE)),,--format docker --timestamp $(EPOCH)) $(IMAGE_ARGS) .
+
+compose-env: ## Make deploy/.env, the passwords of deploy/compose.yaml
+	@sh deploy/compose/make-env.sh
+
+deploy-checker: $(VENV)/.test-ready ## Build what checks deploy/: BuildKit's linter, Compose's loader (minutes)
+	@$(BIN)/python -m tests.deploy.checker
+
 LOCK = $(BIN)/uv pip compile --quiet --universal --python-version 3.13 --generate-hashes --upgrade \
        --custom-compile-command 'make lock'
 EXTRAS = --extra faces --extra postgres
