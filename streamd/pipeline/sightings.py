@@ -36,6 +36,7 @@ _BETTER_PERCENT: Final = 5.0
 """A picture so much surer replaces the one before; at most a few times, as 100 % is the end."""
 _MAX_OPEN: Final = 200
 _PICTURE_PX: Final = 480
+_SHAPE: Final = 4 / 3
 _QUALITY: Final = 80
 _AROUND: Final = 0.9
 """How much of the scene is shown on each side of the find, as a share of its size."""
@@ -156,6 +157,8 @@ class SightingLog:
 
         """
         seconds = position.media_seconds
+        if not position.producer_timestamp_ms:  # the producer told no time
+            seconds += position.server_timestamp_ms / 1000
         for find in _surest(finds):
             known = self._open.get(find.subject)
             if known is None or not 0 <= seconds - known.last <= GAP_SECONDS:
@@ -202,8 +205,11 @@ def _surest(finds: Sequence[Find]) -> Iterator[Find]:
 
 def _pictured(picture: Picture, box: Box) -> tuple[Document, bytes]:
     """Return the find with the scene around it, and where it lies in that."""
-    width = min(1.0, max(box.width * (1 + 2 * _AROUND), _LEAST_SHARE))
-    height = min(1.0, max(box.height * (1 + 2 * _AROUND), _LEAST_SHARE))
+    width = max(box.width * (1 + 2 * _AROUND), _LEAST_SHARE)
+    height = max(box.height * (1 + 2 * _AROUND), _LEAST_SHARE)
+    # All of one shape, as far as the frame allows it: whoever lists them cuts nothing off.
+    sides = picture.width_px / picture.height_px / _SHAPE
+    width, height = min(1.0, max(width, height / sides)), min(1.0, max(height, width * sides))
     part = Box(
         left=min(max(0.0, box.center.x - width / 2), 1 - width),
         top=min(max(0.0, box.center.y - height / 2), 1 - height),

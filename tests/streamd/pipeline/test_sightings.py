@@ -59,6 +59,14 @@ def test_who_comes_back_is_another(files: SightingFiles, log: SightingLog) -> No
     assert [start for _, start, _, _ in _heads(files)] == [20, 12, 0]
 
 
+def test_a_producer_that_tells_no_time_has_the_server_s(
+    files: SightingFiles, log: SightingLog
+) -> None:
+    """Then the time the fragment arrived is that of the sighting."""
+    log.note(gray(), place(0), [seen("alice")], {})
+    assert files.listed(KEY, limit=1)[0][1]["StartedAt"] == T0
+
+
 def test_people_are_told_apart(files: SightingFiles, log: SightingLog) -> None:
     """Each person has a sighting; unknown faces share one, and the surer of two counts."""
     _see(log, 0, seen("alice"), seen("bob"), seen(None), seen("bob", 95.0))
@@ -81,7 +89,7 @@ def test_a_much_surer_picture_replaces_the_first(files: SightingFiles, log: Sigh
     [
         (Box(left=0.45, top=0.4, width=0.1, height=0.2), None),
         (Box(left=0.0, top=0.0, width=0.01, height=0.01), (0.0, 0.0)),
-        (Box(left=-0.1, top=0.9, width=0.3, height=0.3), None),
+        (Box(left=-0.1, top=0.9, width=0.2, height=0.2), None),
     ],
     ids=["middle", "corner", "over the edge"],
 )
@@ -91,12 +99,12 @@ def test_the_picture_shows_the_find_with_the_scene_around_it(
     box: Box,
     inside: tuple[float, float] | None,
 ) -> None:
-    """At most 480 pixels, in the frame's proportions; the box says where the find is in it."""
+    """480 pixels wide, all of one shape; the box says where the find is in it."""
     _see(log, 0, seen("alice", box=box))
     ((sighting_id, head),) = files.listed(KEY, limit=1)
     jpeg = files.picture(KEY, sighting_id)
     assert jpeg is not None
-    assert max(size_of(jpeg)) == 480
+    assert size_of(jpeg) == (480, 360)
     told = head["BoundingBox"]
     if inside is not None:
         assert (told["Left"], told["Top"]) == inside

@@ -104,7 +104,9 @@ export function RegionEditor(props: {
     setRegions((all) => all.filter((_, place) => place !== index));
     setSelected(null);
   };
-  const closeDraft = () => draft.length >= MIN_POINTS && add({ Polygon: draft });
+  const closeDraft = () => {
+    if (draft.length >= MIN_POINTS) add({ Polygon: draft });
+  };
 
   const down = (event: PointerEvent) => {
     if (event.button !== 0 || !url) return;
@@ -155,7 +157,9 @@ export function RegionEditor(props: {
       event.stopPropagation();
       setDraft([]);
       setMode("select");
-    } else if (event.key === "Enter" && mode === "polygon") {
+    } else if (event.key === "Enter" && mode === "polygon" && draft.length > 0) {
+      // Not also a press of the button that has the focus.
+      event.preventDefault();
       closeDraft();
     } else if (event.key === "Backspace" && mode === "polygon") {
       setDraft(draft.slice(0, -1));
@@ -212,8 +216,12 @@ export function RegionEditor(props: {
         >
           Draw polygon
         </Button>
+        {/* There all the time: nothing moves while somebody draws. */}
+        <Button disabled={draft.length < MIN_POINTS} onClick={() => closeDraft()}>
+          Finish polygon
+        </Button>
         <Button disabled={isFull} onClick={() => add(FIRST_BOX)}>
-          Add box in the middle
+          Add a box
         </Button>
         <Button onClick={loadFrame}>New frame</Button>
       </div>
@@ -222,6 +230,8 @@ export function RegionEditor(props: {
       </p>
       <div
         class={`drawing ${mode}`}
+        // A click on the frame brings the keyboard here: Enter, Escape and Backspace.
+        tabIndex={-1}
         onPointerDown={down}
         onPointerMove={move}
         onPointerUp={up}
