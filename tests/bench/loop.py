@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 import cv2
+import numpy as np
 
 from tests.bench.plain import plain_detector
 from tests.bench.processes import pss_mb
@@ -33,7 +34,7 @@ def _main(clip: str, pack: str, models: str, fps: int, every: int, seconds: floa
             break
         if index % every == 0:
             small = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
-            found.append(detect(small))  # type: ignore[arg-type]  # OpenCV's own type
+            found.append(detect(np.asarray(small, np.uint8)))
         index += 1
     cpu = time.process_time() - started
     answer = {"cpu": cpu, "frames": index, "found": found, "memory_mb": pss_mb([os.getpid()])}
