@@ -61,7 +61,7 @@ def locked(variant: str, machine: str) -> dict[str, Version]:
                     for one in requirements([line.split(" --hash")[0].strip()], machine)
                 }
             )
-    return found
+    return {str(name): version for name, version in found.items()}
 
 
 def asked(variant: str, machine: str) -> list[Requirement]:
