@@ -7,11 +7,13 @@ import io
 import pytest
 from rich.console import Console
 
-from tests.bench import report
-from tests.bench.detections import Detection
-from tests.bench.growth import GrowthRow, extrapolated, histogram_quantile
-from tests.bench.latency import Latency, quantile
-from tests.bench.rows import Row
+pytest.importorskip("cv2", reason="OpenCV comes with the bench extra")
+
+from tests.bench import report  # see above
+from tests.bench.detections import Detection  # see above
+from tests.bench.growth import GrowthRow, extrapolated, histogram_quantile  # see above
+from tests.bench.latency import Latency, quantile  # see above
+from tests.bench.rows import Row  # see above
 
 SEEN = Detection(time_ms=0, label="PERSON", edges=(0.1, 0.1, 0.3, 0.5))
 
