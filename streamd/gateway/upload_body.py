@@ -107,7 +107,7 @@ class UploadBody:
         """Let what a live producer sends frame by frame come together for a while.
 
         It waits in the kernel, so that nobody is woken: neither this process for every frame,
-        nor those who read the stream. That is half of what an idle camera costs.
+        nor those who read the stream.
         """
         transport = self._request.transport
         if not seconds or transport is None or self._request.content.is_eof():
