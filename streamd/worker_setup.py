@@ -9,7 +9,7 @@ import json
 from dataclasses import dataclass
 
 from streamd.config import Settings, dump_settings, parse_dump
-from streamd.pipeline.engine import usable_cores
+from streamd.cores import usable_cores
 
 __all__ = ["SWITCH_INTERVAL_SECONDS", "WorkerSetup", "analysis_threads", "worker_count"]
 

@@ -1,4 +1,4 @@
-"""What a run says at its end: which real servers were there, and why others were not."""
+"""In which order tests run, and what a run says at its end: which real servers were there."""
 
 from __future__ import annotations
 
@@ -6,6 +6,28 @@ from collections import Counter
 from collections.abc import Iterator
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling
+
+FAULTS = "tests/faults/"
+LONG_FIRST = (FAULTS, "tests/services/", "tests/e2e/", "tests/clients/")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what takes long, so that no process is left alone with it at the end."""
+    # False comes before True.
+    items.sort(key=lambda i: (not i.nodeid.startswith(LONG_FIRST), not i.nodeid.startswith(FAULTS)))
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> LoadScopeScheduling:
+    """Replace ``--dist loadfile``."""
+    return _FilesAndFaults(config, log)
+
+
+class _FilesAndFaults(LoadScopeScheduling):  # type: ignore[misc]  # it has no types
+    """Each file to one process; all faults to one: two at a time would be faults to each other."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return FAULTS if nodeid.startswith(FAULTS) else nodeid.partition("::")[0]
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

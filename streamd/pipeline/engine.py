@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
-import os
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -20,7 +19,7 @@ from processors.models.packs import load_face_analyzer, load_label_analyzer
 from processors.models.runtime import RuntimeOptions
 from streamd.config import ModelsSettings
 
-__all__ = ["AnalysisEngine", "usable_cores"]
+__all__ = ["AnalysisEngine"]
 
 T = TypeVar("T")
 
@@ -76,8 +75,3 @@ class AnalysisEngine:
         if self._faces is None:
             self._faces = load_face_analyzer(self._settings.faces, self._models_dir, self._options)
         return self._faces
-
-
-def usable_cores() -> int:
-    """Return how many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
