@@ -19,7 +19,7 @@ import errno
 import itertools
 import os
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 from streamd.clock import Clock
@@ -39,10 +39,10 @@ _MAX_KEY_BYTES = 1024
 _ACCOUNTS = "accounts"
 _DRAFT_SECONDS = 3600
 """No object takes this long to write."""
-_NEVER_WILL = frozenset(
-    {errno.EEXIST, errno.EINVAL, errno.EISDIR, errno.ENAMETOOLONG, errno.ENOTDIR}
-)
-"""The name itself cannot be used: a key below an object that is a file, for one."""
+_BAD_NAME = frozenset({errno.EINVAL, errno.ENAMETOOLONG})
+"""The name itself cannot be used; whatever else is wrong with a file can be mended."""
+_BAD_KEY = _BAD_NAME | {errno.EEXIST, errno.EISDIR, errno.ENOTDIR}
+"""The same of an object: its key may be below one that is a file, or above one."""
 
 
 class LocalSink(BlockingSink):
@@ -84,11 +84,11 @@ class LocalSink(BlockingSink):
             positions, run = zip(*pairs, strict=True)
             if kind == "s3":
                 for position, item in zip(positions, run, strict=True):
-                    with _outcome((position,), settled):
+                    with _outcome((position,), settled, final=_BAD_KEY):
                         self._put_object(item)
                     settled.append(position)
             else:
-                with _outcome(positions, settled):
+                with _outcome(positions, settled, final=_BAD_NAME):
                     self._append_run(kind, target, run)
                 settled.extend(positions)
 
@@ -113,11 +113,20 @@ class LocalSink(BlockingSink):
                 if draft.stat().st_mtime < oldest:
                     draft.unlink()
 
+    def _folder(self, name: str) -> Path:
+        folder = self._directory / name
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            # No object's fault, even where a file is in its place.
+            raise SinkUnavailableError(f"{folder}: {error.strerror}") from error
+        return folder
+
     def _put_object(self, item: OutboxItem) -> None:
         path = object_path(self._directory / "s3", item.target, item.key)
         # Written beside the buckets, then moved: a reader sees the old object or the new one.
-        draft = self._directory / "tmp" / uuid.uuid4().hex
-        draft.parent.mkdir(parents=True, exist_ok=True)
+        draft = self._folder("tmp") / uuid.uuid4().hex
+        self._folder("s3")
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             draft.write_bytes(item.body)
@@ -160,16 +169,27 @@ def _bucket_path(directory: Path, bucket: str) -> Path:
 
 
 @contextlib.contextmanager
-def _outcome(positions: Sequence[int], settled: Sequence[int]) -> Iterator[None]:
-    """Map what goes wrong with the items at these positions to the sink's errors."""
+def _outcome(
+    positions: Sequence[int], settled: Sequence[int], *, final: Collection[int]
+) -> Iterator[None]:
+    """Map what goes wrong with the items at these positions to the sink's errors.
+
+    Args:
+        positions: Of the items in hand.
+        settled: Positions of those that are done.
+        final: Numbers of the system's errors that come back however often it is tried.
+
+    """
     try:
         yield
     except SinkGoneError as error:
         raise SinkGoneError(str(error), settled=settled) from error
+    except SinkUnavailableError as error:
+        raise SinkUnavailableError(str(error), settled=settled) from error
     except (ValueError, UnicodeError) as error:
         raise SinkRejectedError(dict.fromkeys(positions, str(error)), settled=settled) from error
     except OSError as error:
         reason = f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror)
-        if error.errno in _NEVER_WILL:
+        if error.errno in final:
             raise SinkRejectedError(dict.fromkeys(positions, reason), settled=settled) from error
         raise SinkUnavailableError(reason, settled=settled) from error

@@ -134,6 +134,21 @@ async def test_a_full_disk_is_unavailable(sink: LocalSink, monkeypatch: pytest.M
     assert caught.value.settled == frozenset({0})
 
 
+@pytest.mark.parametrize("folder", ["kinesis", "s3", "tmp"])
+async def test_what_can_be_mended_is_waited_for(
+    sink: LocalSink, tmp_path: Path, folder: str
+) -> None:
+    """A file where a directory should be is no item's fault: nothing is given up for it."""
+    item = record(1) if folder == "kinesis" else picture("door/1.jpg")
+    (tmp_path / folder).write_bytes(b"")
+    with pytest.raises(SinkUnavailableError) as caught:
+        await sink.deliver([item])
+    assert caught.value.settled == frozenset()
+    (tmp_path / folder).unlink()
+    await sink.deliver([item])
+    assert len(files_in(tmp_path)) == 1
+
+
 async def test_a_draft_is_removed_when_the_disk_is_full(
     sink: LocalSink, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
