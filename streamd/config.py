@@ -9,6 +9,7 @@ from __future__ import annotations
 import ipaddress
 import json
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -64,6 +65,10 @@ __all__ = [
 ENV_PREFIX = "STREAMD_"
 NOT_SECTIONS = frozenset({"config", "shared"})
 """Variables beside the settings: the settings file of commands, the tests' models and media."""
+OF_A_SERVICE = re.compile(
+    r"STREAMD_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_(TCP|UDP|SCTP)\w*)?)"
+)
+"""What Kubernetes sets in every pod where a Service is called ``streamd`` (``enableServiceLinks``)."""
 PaceInBytes = Annotated[int, Field(ge=100_000)]
 
 
@@ -442,7 +447,7 @@ def _refuse_unknown_environment() -> None:
     # pydantic-settings ignores variables whose section it does not know.
     known = {*Settings.model_fields, *NOT_SECTIONS}
     for name in os.environ:
-        if name.startswith(ENV_PREFIX):
+        if name.startswith(ENV_PREFIX) and not OF_A_SERVICE.fullmatch(name):
             section = name.removeprefix(ENV_PREFIX).lower().partition("__")[0]
             if section not in known:
                 raise ConfigError(f"environment variable {name} names no section of the settings")

@@ -124,6 +124,28 @@ def test_unknown_variables_are_errors(monkeypatch: pytest.MonkeyPatch) -> None:
         load_settings()
 
 
+@pytest.mark.parametrize("name", ["STREAMD_SERVICE_NAME", "STREAMD_PORTS", "STREAMD_PORT_8080"])
+def test_what_looks_like_kubernetes_is_an_error(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only the very names it gives are passed over."""
+    monkeypatch.setenv(name, "1")
+    with pytest.raises(ConfigError, match=f"{name} names no section"):
+        load_settings()
+
+
+def test_variables_of_a_kubernetes_service_are_not_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A Service called streamd puts its address into every pod of the namespace."""
+    for name, value in {
+        "SERVICE_HOST": "10.0.0.1",
+        "SERVICE_PORT": "8080",
+        "SERVICE_PORT_HTTPS": "8443",
+        "PORT": "tcp://10.0.0.1:8080",
+        "PORT_8080_TCP": "tcp://10.0.0.1:8080",
+        "PORT_8080_TCP_ADDR": "10.0.0.1",
+    }.items():
+        monkeypatch.setenv(f"STREAMD_{name}", value)
+    load_settings()
+
+
 @pytest.mark.parametrize(
     ("listen", "is_loopback"),
     [
