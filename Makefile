@@ -14,7 +14,7 @@ DEMO_ARGS = $(if $(SOURCE),--source "$(SOURCE)") $(if $(FACE),--face "$(FACE)") 
             $(if $(OUTPUT),--output "$(OUTPUT)")
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format types imports unit clients services prometheus chart bench bench-api \
+.PHONY: help demo test lint format types imports unit again clients services prometheus chart bench bench-api \
         bench-vectors bench-gate console fuzz soak lock image clean
 
 help: ## Show what can be made
@@ -40,7 +40,11 @@ imports: $(VENV)/.test-ready ## Check that imports go one way
 	$(BIN)/lint-imports
 
 unit: clients services ## Run the tests alone
-	$(BIN)/pytest -n $(JOBS) --dist loadfile
+	$(BIN)/pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder || { test $$? -eq 1 && $(MAKE) again; }
+
+again: ## Run those that failed last once more, one after the other
+	@echo "== those that failed beside others, now alone"
+	$(BIN)/pytest --last-failed --last-failed-no-failures none
 
 clients: $(VENV)/.test-ready ## Install the AWS SDKs for JavaScript and Java that the tests drive
 	@echo "== clients of other languages (their tests are skipped where one cannot be had)"

@@ -249,14 +249,19 @@ def test_temporary_credentials_are_served(aws_environment: Daemon) -> None:
 
 def test_presigned_urls_are_served_until_they_expire(signed_daemon: Daemon) -> None:
     """generate_presigned_url: a POST without a body lists the streams."""
-    url = signed_daemon.client("kinesisvideo").generate_presigned_url("list_streams", ExpiresIn=1)
-    # The content type is signed, too.
-    headers = {"Content-Type": "application/json"}
-    request = urllib.request.Request(url, method="POST", headers=headers)
-    with urllib.request.urlopen(request, timeout=10) as answer:
+    client = signed_daemon.client("kinesisvideo")
+
+    def signed(seconds: int) -> urllib.request.Request:
+        url = client.generate_presigned_url("list_streams", ExpiresIn=seconds)
+        # The content type is signed, too.
+        headers = {"Content-Type": "application/json"}
+        return urllib.request.Request(url, method="POST", headers=headers)
+
+    with urllib.request.urlopen(signed(900), timeout=10) as answer:
         assert answer.status == 200
         assert b"StreamInfoList" in answer.read()
-    refused = wait_until(lambda: _refusal(request), seconds=10, what="the URL to expire")
+    short = signed(1)
+    refused = wait_until(lambda: _refusal(short), seconds=10, what="the URL to expire")
     assert refused == (400, "InvalidSignatureException")
 
 

@@ -9,12 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.conftest import StartCamera, long_form
+from tests.faults.conftest import StartCamera
 from tests.support.daemon import Daemon, running_daemon, wait_until
 from tests.support.ledger import audit
 from tests.support.story import create_face_search, status_of, wait_for_status
 
 LIBRARIES = sorted(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))
+SLEEPS = Path(__file__).parents[1] / "support" / "faketime"
+"""On the path of the daemon's modules: see there."""
 pytestmark = pytest.mark.skipif(not LIBRARIES, reason="needs libfaketime (Debian: faketime)")
 
 
@@ -42,6 +44,7 @@ class WallClock:
             "DONT_FAKE_MONOTONIC": "1",
             # Else it waits for a semaphore that others of this machine may hold.
             "FAKETIME_DISABLE_SHM": "1",
+            "PYTHONPATH": str(SLEEPS),
         }
 
 
@@ -87,9 +90,7 @@ def _fragments(daemon: Daemon, stream: str) -> set[str]:
     return {item["FragmentNumber"] for page in pages for item in page["Fragments"]}
 
 
-@pytest.mark.parametrize(
-    "hours", [pytest.param(30, id="forward"), pytest.param(-30, id="back", marks=long_form)]
-)
+@pytest.mark.parametrize("hours", [pytest.param(30, id="forward"), pytest.param(-30, id="back")])
 def test_jump_of_the_clock_costs_nothing(
     daemon: Daemon, start_camera: StartCamera, clock: WallClock, hours: int
 ) -> None:
@@ -102,8 +103,10 @@ def test_jump_of_the_clock_costs_nothing(
     wait_until(lambda: len(daemon.records(name)) >= 5, what="first records")
     with _ahead(clock, hours):
         before = len(camera.persisted)
-        # Longer than retention's period, which sees the jump.
-        wait_until(lambda: len(camera.persisted) >= before + 24, what="fragments meanwhile")
+        wait_until(lambda: len(camera.persisted) >= before + 4, what="fragments meanwhile")
+        if hours > 0:
+            jumped = "the clock has jumped ahead by"
+            wait_until(lambda: jumped in daemon.log(), what="retention to see the jump")
         missing = set(camera.persisted[:before]) - _fragments(daemon, name)
         assert not missing
     before = len(camera.persisted)
@@ -113,7 +116,4 @@ def test_jump_of_the_clock_costs_nothing(
     assert audit(daemon.records(name), promised).is_ordered
     assert status_of(daemon, name) == "RUNNING"
     assert set(promised) <= _fragments(daemon, name)
-    # No look for tracebacks: under libfaketime a sleep fails now and then with EINVAL.
-    assert "session broke" not in daemon.log()
-    told = "the clock has jumped ahead by" in daemon.log()
-    assert told or hours < 0
+    assert "Traceback" not in daemon.log()

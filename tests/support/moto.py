@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -45,6 +46,9 @@ def moto_server() -> Iterator[Moto]:
         host, port = server.get_host_and_port()
         yield Moto(f"http://{host}:{port}")
     finally:
+        # All servers of a process have the same state: leave none for the next one's tests.
+        reset = urllib.request.Request(f"http://{host}:{port}/moto-api/reset", method="POST")
+        urllib.request.urlopen(reset, timeout=30).close()
         server.stop()
 
 

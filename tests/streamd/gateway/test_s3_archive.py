@@ -319,7 +319,10 @@ def test_damage_before_the_upload_is_never_promised(box: S3Box) -> None:
     box.client.error = AWAY
     fragment, persisted = commit(box, 0)
     (path,) = box.files(".waiting")
-    path.write_bytes(b"headermedoa")
+    # At once: the upload is tried again at any time.
+    damaged = path.with_suffix(".damaged")
+    damaged.write_bytes(b"headermedoa")
+    damaged.replace(path)
     box.client.error = None
     box.put(1)
     wait_until(lambda: box.lost, what="the damage to be noticed")
