@@ -39,14 +39,22 @@ class Sampler:
         self._period_ns = self._full_period_ns / Fraction(share).limit_denominator(100)
 
     def may_want(self, media_time_ns: int, *, within_ns: int) -> bool:
-        """Whether a frame at this time, or so near to it, may be analysed; counts nothing."""
+        """Whether a frame at this time may be analysed; counts nothing.
+
+        Args:
+            media_time_ns: As for :meth:`wants`, but asked ahead of it.
+            within_ns: Half a step from one frame to the next, and what times are off by.
+
+        """
         if self._due_ns is None:
             return True
         early_ns = self._due_ns - media_time_ns
-        if early_ns <= 0:
-            early_ns %= self._period_ns  # the next times it is due
-            return min(early_ns, self._period_ns - early_ns) <= within_ns
-        return early_ns <= within_ns
+        if early_ns > 0:
+            return early_ns <= within_ns
+        late_ns = -early_ns % self._period_ns  # behind the last time it is due
+        # The one before may have been too early: then it is this one, by up to a whole step.
+        latest_ns = max(Fraction(within_ns), 2 * within_ns - LONGEST_STEP * self._period_ns / 2)
+        return late_ns <= latest_ns or self._period_ns - late_ns <= within_ns
 
     def wants(self, media_time_ns: int, *, step_ns: int | None = None) -> bool:
         """Whether the frame at this media time is analysed; counts it as taken if so.

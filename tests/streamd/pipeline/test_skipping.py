@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from streamd.config import AnalysisSettings
@@ -64,6 +64,7 @@ def test_irregular_stream_is_decoded_whole() -> None:
     st.integers(10, 60),
     st.lists(st.integers(0, 400), unique=True, min_size=1, max_size=200),
 )
+@example(7, 10, [215, 216, 217])
 def test_no_frame_that_is_taken_was_unwanted_before(
     fps: int, rate: int, indexes: list[int]
 ) -> None:
@@ -73,4 +74,15 @@ def test_no_frame_that_is_taken_was_unwanted_before(
         at = index * step_ns
         may = sampler.may_want(at, within_ns=step_ns // 2 + 1)
         if sampler.wants(at, step_ns=step_ns):
-            assert may or index - max((i for i in indexes if i < index), default=0) > 1
+            # Behind a gap the times that passed in it are still due.
+            period = range(index - rate // fps - 1, index)
+            assert may or any(i >= min(indexes) and i not in indexes for i in period)
+
+
+@given(st.integers(1, 60), st.integers(10, 60), st.integers(0, 400))
+def test_no_frame_of_a_whole_stream_is_unwanted_before(fps: int, rate: int, first: int) -> None:
+    """The same where every frame comes, at any of its rates."""
+    sampler, step_ns = Sampler(fps=fps), 1_000_000_000 // rate
+    for at in range(first * step_ns, (first + 120) * step_ns, step_ns):
+        may = sampler.may_want(at, within_ns=step_ns // 2 + 1)
+        assert may or not sampler.wants(at, step_ns=step_ns)
