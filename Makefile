@@ -7,6 +7,8 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --retries 10 --timeout 60
 JOBS ?= 2
 export STREAMD_SHARED ?= ../shared
+# A process that may not keep its bytecode compiles streamd at every start; tests start hundreds.
+export PYTHONDONTWRITEBYTECODE :=
 
 # SOURCE, FACE, NAME, MODELS and OUTPUT reach the demo as options, only when given.
 DEMO_ARGS = $(if $(SOURCE),--source "$(SOURCE)") $(if $(FACE),--face "$(FACE)") \

@@ -37,7 +37,7 @@ from tests.support.walk import (
     apply_update,
 )
 
-EXAMPLES = int(os.environ.get("WALK_EXAMPLES", "25"))
+EXAMPLES = int(os.environ.get("WALK_EXAMPLES", "15"))
 STEPS = int(os.environ.get("WALK_STEPS", "40"))
 FACE_LIMIT = 2
 SETTLE_SECONDS = 20.0

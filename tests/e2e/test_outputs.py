@@ -249,6 +249,7 @@ def test_what_a_dead_sink_kept_back_is_delivered_without_a_session(
     env = {
         "STREAMD_OUTPUTS__KINESIS": "kafka",
         "STREAMD_KAFKA__BOOTSTRAP_SERVERS": cluster.bootstrap_servers,
+        "STREAMD_SERVER__DRAIN_SECONDS": "4",
     }
     daemon = Daemon(data_dir, env)
     try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -11,10 +10,6 @@ import pytest
 
 from tests.support.daemon import Daemon
 from tests.support.live_camera import LiveCamera, quiet_video
-
-long_form = pytest.mark.skipif(
-    os.environ.get("STREAMD_FAULTS") != "long", reason="long form, with STREAMD_FAULTS=long"
-)
 
 StartDaemon = Callable[..., Daemon]
 StartCamera = Callable[..., LiveCamera]

@@ -12,9 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.conftest import StartCamera, StartDaemon, long_form
+from tests.faults.conftest import StartCamera, StartDaemon
 from tests.support.daemon import Daemon, wait_until
 from tests.support.live_camera import quiet_video
+from tests.support.long_form import long_form
 from tests.support.story import ROLE, create_face_search, status_of, wait_for_status
 
 CROWD = int(os.environ.get("STREAMD_FAULTS_CROWD", "200"))

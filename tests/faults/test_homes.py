@@ -22,6 +22,7 @@ from tests.faults.conftest import StartDaemon
 from tests.support.daemon import Daemon, wait_until
 from tests.support.ledger import audit
 from tests.support.live_camera import quiet_video
+from tests.support.long_form import long_form
 from tests.support.postgresql import ServerMissingError, running_server
 from tests.support.rtsp_camera import RtspCamera, rtsp_camera
 from tests.support.story import create_face_search, create_stream, status_of, wait_for_status
@@ -186,6 +187,7 @@ def test_a_stream_is_read_from_its_home_and_outlives_it(
     assert endpoint(home, "door") == endpoint(reader, "door") == reader.url
 
 
+@long_form
 def test_a_suspended_home_promises_nothing_when_it_wakes(
     start_replica: StartDaemon, tmp_path: Path
 ) -> None:

@@ -12,11 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.conftest import StartCamera, StartDaemon, long_form
+from tests.faults.conftest import StartCamera, StartDaemon
 from tests.support.daemon import Daemon, running_daemon, wait_until
 from tests.support.ledger import audit
 from tests.support.limits import no_room_on_disk
 from tests.support.live_camera import LiveCamera
+from tests.support.long_form import long_form
 from tests.support.story import create_face_search, status_of, wait_for_status
 
 

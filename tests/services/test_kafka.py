@@ -7,7 +7,6 @@ cluster in ``tests/streamd/sinks/test_kafka.py``.
 from __future__ import annotations
 
 import asyncio
-import os
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -26,6 +25,7 @@ from tests.services.kafka import (
     kafka_broker,
 )
 from tests.support.kafka import read_topic
+from tests.support.long_form import long_form
 
 pytestmark = [
     pytest.mark.service,
@@ -199,19 +199,14 @@ async def test_a_topic_that_is_deleted_under_way_is_gone(broker: KafkaBroker, to
             await insist(sink, [record(2, topic)])
 
 
-_LONG = pytest.mark.skipif(
-    os.environ.get("STREAMD_FAULTS") != "long", reason="long form, with STREAMD_FAULTS=long"
-)
-
-
 @pytest.mark.parametrize(
     ("way", "seconds"),
     [
-        ("stop", 0),
         ("kill", 0),
         ("freeze", 4),
-        pytest.param("stop", 90, marks=_LONG),
-        pytest.param("freeze", 90, marks=_LONG),
+        pytest.param("stop", 0, marks=long_form),
+        pytest.param("stop", 90, marks=long_form),
+        pytest.param("freeze", 90, marks=long_form),
     ],
 )
 async def test_a_broker_that_comes_back_has_every_record_once(

@@ -18,6 +18,7 @@ from tests.services.prometheus import (
 from tests.support.daemon import Daemon, running_daemon, wait_until
 from tests.support.dashboards import DASHBOARDS, Panel
 from tests.support.live_camera import LiveCamera, quiet_video
+from tests.support.long_form import long_form
 from tests.support.story import create_face_search, wait_for_status
 from tests.support.written_table import ROOT
 
@@ -99,6 +100,7 @@ def test_a_working_daemon_s_metrics_pass_promtool(site: Site, tools: PrometheusT
     assert tools.check("check", "metrics", stdin=text).strip() == ""
 
 
+@long_form
 def test_nothing_fires_while_all_is_well(site: Site) -> None:
     """A daemon that works is scraped, and gives rise to no alert."""
     wait_until(
@@ -116,6 +118,7 @@ def test_nothing_fires_while_all_is_well(site: Site) -> None:
 
 def test_a_camera_that_stops_is_a_stalled_stream(site: Site) -> None:
     """The alert names the stream processor, and ends when video comes again."""
+    assert site.prometheus.firing() == {}
     site.camera.stalled.set()
     try:
         site.wait_for("StreamdStreamStalled", stream_processor="door", severity="page")
@@ -124,6 +127,7 @@ def test_a_camera_that_stops_is_a_stalled_stream(site: Site) -> None:
     site.wait_for_end("StreamdStreamStalled")
 
 
+@long_form
 def test_a_sink_that_is_away_fills_the_outbox(site: Site) -> None:
     """Its errors, the outbox that fills and the outbox that is full are told; all end with it."""
     output = site.daemon.data_dir / "outputs" / "kinesis" / "door.jsonl"

@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 
-from tests.faults.conftest import long_form
 from tests.services.fetched import ServiceUnavailableError
 from tests.services.s3 import (
     ACCESS_KEY,
@@ -22,6 +21,7 @@ from tests.services.s3 import (
 )
 from tests.support.daemon import Daemon, running_daemon, wait_until
 from tests.support.live_camera import LiveCamera, quiet_video
+from tests.support.long_form import long_form
 
 pytestmark = [
     pytest.mark.service,

@@ -485,7 +485,7 @@ def _small_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 SETTINGS = settings(
-    max_examples=30,
+    max_examples=20,
     stateful_step_count=40,
     deadline=None,
     suppress_health_check=list(HealthCheck),
