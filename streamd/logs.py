@@ -14,7 +14,14 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Final, Literal, TextIO
 
-__all__ = ["JsonFormatter", "TextFormatter", "configure", "masked"]
+__all__ = [
+    "REPEAT_SECONDS",
+    "JsonFormatter",
+    "RepeatFilter",
+    "TextFormatter",
+    "configure",
+    "masked",
+]
 
 MASK: Final = "***"
 _SECRET_KEY = re.compile(r"secret|password|passwd|token|authorization|credential|vector", re.I)
@@ -50,6 +57,11 @@ _SILENT: Final = ("botocore.credentials",)
 """Tells with a traceback, at every try, what it raises too."""
 
 
+REPEAT_SECONDS: Final = 10.0
+_OURS: Final = ("streamd", "processors")
+_MOST_KINDS: Final = 1000
+
+
 def configure(
     log_format: Literal["text", "json"] = "text",
     level: str = "info",
@@ -59,6 +71,7 @@ def configure(
     """Send all log records to ``stream`` (standard error), in place of what was set up before."""
     handler = logging.StreamHandler(stream or sys.stderr)
     handler.setFormatter(JsonFormatter() if log_format == "json" else TextFormatter())
+    handler.addFilter(RepeatFilter())
     root = logging.getLogger()
     for old in root.handlers[:]:
         root.removeHandler(old)
@@ -69,6 +82,35 @@ def configure(
     for name in _SILENT:
         logging.getLogger(name).setLevel(logging.CRITICAL)
     logging.captureWarnings(capture=True)
+
+
+class RepeatFilter(logging.Filter):
+    """Lets a library say the same once in ``REPEAT_SECONDS``; the field ``not_shown`` counts.
+
+    A client that has lost its broker says so forty times a second.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._seen: dict[tuple[str, int, str], tuple[float, int]] = {}
+        """When a kind of message was shown last, and how often it came since."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Return whether to show it. Threads may come at once: one line too many, at worst."""
+        if record.name.partition(".")[0] in _OURS:
+            return True
+        said = record.getMessage() if record.msg == "%s" else str(record.msg)
+        kind = (record.name, record.levelno, said)
+        shown_at, count = self._seen.get(kind, (-REPEAT_SECONDS, 0))
+        if 0 <= record.created - shown_at < REPEAT_SECONDS:
+            self._seen[kind] = (shown_at, count + 1)
+            return False
+        if len(self._seen) >= _MOST_KINDS:
+            self._seen.clear()
+        self._seen[kind] = (record.created, 0)
+        if count:
+            record.not_shown = count
+        return True
 
 
 class JsonFormatter(logging.Formatter):

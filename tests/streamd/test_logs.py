@@ -155,3 +155,44 @@ def test_configure_replaces_handlers_and_quiets_libraries(root: logging.Logger) 
     lines = stream.getvalue().splitlines()
     assert [json.loads(line)["message"] for line in lines] == ["here"]
     assert root.level == logging.INFO
+
+
+def _of_library(
+    filtered: logs.RepeatFilter, message: str, *args: object, at: float, name: str = "aiokafka"
+) -> tuple[bool, object]:
+    made = logging.LogRecord(name, logging.ERROR, __file__, 1, message, args, None)
+    made.created = 1_700_000_000 + at
+    return filtered.filter(made), getattr(made, "not_shown", None)
+
+
+def test_a_library_says_the_same_once_in_a_while() -> None:
+    """What was left out is counted; other messages and other libraries are not held back."""
+    filtered = logs.RepeatFilter()
+    away = "Unable connect to node with id %s"
+    assert _of_library(filtered, away, 1, at=0) == (True, None)
+    for at in (0.1, 0.2, 9.9):
+        assert _of_library(filtered, away, 2, at=at) == (False, None)
+    assert _of_library(filtered, "Topic %s not found", "a", at=0.3) == (True, None)
+    assert _of_library(filtered, away, 1, at=0.3, name="kafka") == (True, None)
+    assert _of_library(filtered, away, 1, at=10.0) == (True, 3)
+    assert _of_library(filtered, away, 1, at=20.0) == (True, None)
+    # Set back, the clock silences nobody.
+    assert _of_library(filtered, away, 1, at=-3600) == (True, None)
+
+
+def test_what_a_message_is_made_of_tells_warnings_apart() -> None:
+    """All of Python's warnings have one format."""
+    filtered = logs.RepeatFilter()
+    for text in ("one", "two"):
+        assert _of_library(filtered, "%s", text, at=0, name="py.warnings") == (True, None)
+    assert _of_library(filtered, "%s", "one", at=1, name="py.warnings") == (False, None)
+
+
+def test_our_own_messages_are_all_shown(root: logging.Logger) -> None:
+    """Through the handler as it is set up: a library's repeats go, ours stay."""
+    stream = io.StringIO()
+    logs.configure(stream=stream)
+    for _ in range(3):
+        root.getChild("aiokafka").error("away")
+        logging.getLogger(LOGGER).error("waiting")
+    assert (stream.getvalue().count("away"), stream.getvalue().count("waiting")) == (1, 3)
