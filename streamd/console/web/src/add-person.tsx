@@ -135,7 +135,10 @@ export function PersonForm(props: {
               name="photo"
               accept="image/jpeg,image/png"
               required
-              onChange={(event) => setFile(event.currentTarget.files?.[0] ?? null)}
+              onChange={(event) => {
+                setFile(event.currentTarget.files?.[0] ?? null);
+                setError(null);
+              }}
             />
           </label>
         )}

@@ -25,6 +25,7 @@ export function App() {
   const [error, setError] = useState<Error | null>(null);
   const [key, setKey] = useState<Key | null>(storedKey);
   const [refusal, setRefusal] = useState<string | null>(null);
+  const [lastKeyId, setLastKeyId] = useState("");
 
   useEffect(() => {
     let timer = 0;
@@ -62,8 +63,10 @@ export function App() {
     return (
       <SignIn
         refusal={refusal}
+        lastKeyId={lastKeyId}
         onKey={(given) => {
           setRefusal(null);
+          setLastKeyId(given.accessKeyId);
           changeKey(given);
         }}
       />
@@ -75,6 +78,7 @@ export function App() {
       keyId={settings.AuthMode === "sigv4" ? (key?.accessKeyId ?? null) : null}
       onSignOut={() => {
         setRefusal(null);
+        setLastKeyId("");
         changeKey(null);
       }}
     >

@@ -44,7 +44,7 @@ export function Cameras({ api }: { api: Api }) {
             {"[cameras.front-door]\n" + 'url = "rtsp://user:password@camera.local/stream1"'}
           </pre>
           <pre tabIndex={0}>
-            streamd put-media --stream front-door --source rtsp://camera.local/stream
+            {"streamd put-media --stream front-door \\\n" + "  --source rtsp://camera.local/stream"}
           </pre>
         </Empty>
       )}
@@ -79,10 +79,14 @@ function CameraCard(props: { api: Api; stream: VideoStream; processors: StreamPr
           {stream.Camera
             ? `Camera ${stream.Camera.Name} at ${stream.Camera.Source}`
             : "Sent by a producer (PutMedia)"}
-          {stream.DataRetentionInHours !== undefined && `, kept ${stream.DataRetentionInHours} h`}
+          {stream.DataRetentionInHours !== undefined &&
+            `, kept ${stream.DataRetentionInHours}\u00a0h`}
         </p>
         {users.length > 0 && (
           <p>
+            <span class="dim">
+              {users.length === 1 ? "Stream processor" : "Stream processors"}{" "}
+            </span>
             {users.map((one, index) => (
               <span key={one.Name}>
                 {index > 0 && ", "}

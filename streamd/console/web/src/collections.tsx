@@ -183,7 +183,7 @@ export function CollectionPage({ api, id }: { api: Api; id: string }) {
                 await reload();
               }}
             />
-            <p role="status" class="good-text">
+            <p role="status" class="said good-text">
               {said}
             </p>
             <p class="dim small">

@@ -87,10 +87,10 @@ export function outline(region: Region, width: number, height: number): string {
 }
 
 export function describe(region: Region): string {
-  const percent = (value: number) => `${Math.round(value * 100)} %`;
+  const percent = (value: number) => Math.round(value * 100);
   if (region.Polygon) return `Polygon of ${region.Polygon.length} points`;
   const box = region.BoundingBox;
-  return box ? `Box, ${percent(box.Width)} by ${percent(box.Height)} of the frame` : "Empty";
+  return box ? `Box, ${percent(box.Width)} by ${percent(box.Height)}\u00a0% of the frame` : "Empty";
 }
 
 export function sameRegions(one: Region[], other: Region[]): boolean {

@@ -96,8 +96,8 @@ export function LiveView(props: { api: Api; processor: StreamProcessor; regions:
           {url ? (inView ? `In view: ${inView}` : "Nobody and nothing in view") : " "}
         </p>
         <span class="dim tabular">{shot ? clockText(seconds) : ""}</span>
-        <Button onClick={() => setPaused(!isPaused)} aria-pressed={isPaused}>
-          {isPaused ? "Go on" : "Pause"}
+        <Button disabled={!url} onClick={() => setPaused(!isPaused)} aria-pressed={isPaused}>
+          {isPaused ? "Resume" : "Pause"}
         </Button>
       </div>
       <ul class="visually-hidden" aria-label="Found in this frame">

@@ -43,6 +43,9 @@ export function Processor({ api, name }: { api: Api; name: string }) {
       <div class="title">
         <h1>{name}</h1>
         {data && <StatusBadge status={data.Status} />}
+        {isLabel && data?.Status === "STARTING" && (
+          <p class="dim small">Label detection is STARTING while its session lasts.</p>
+        )}
         {data && (
           <div class="actions">
             {isEnded ? (
@@ -58,7 +61,12 @@ export function Processor({ api, name }: { api: Api; name: string }) {
               </Button>
             )}
             {!isEditing && <Button onClick={() => setEditing(true)}>Edit regions</Button>}
-            <Button kind="danger" disabled={!isEnded} onClick={() => setAsked("delete")}>
+            <Button
+              kind="danger"
+              disabled={!isEnded}
+              title={isEnded ? undefined : "Stop it first"}
+              onClick={() => setAsked("delete")}
+            >
               Delete
             </Button>
           </div>
@@ -116,7 +124,7 @@ function Facts({ processor }: { processor: StreamProcessor }) {
   const { Output: output, Settings: settings } = processor;
   const regions = processor.RegionsOfInterest?.length ?? 0;
   const facts: [string, preact.ComponentChildren][] = [
-    ["Looks for", taskOf(processor)],
+    ["Task", taskOf(processor)],
     ["Regions of interest", regions ? `${regions}` : "the whole frame"],
     [
       "Threshold",

@@ -25,6 +25,7 @@ export async function allProcessors(api: Api): Promise<StreamProcessor[]> {
 export function Processors({ api }: { api: Api }) {
   const { data, error } = usePolling(() => allProcessors(api), 3, [api]);
   const failed = data?.filter((one) => one.Status === "FAILED").length ?? 0;
+  // A label detection session is STARTING for its whole run.
   const working = data?.filter((one) => ["RUNNING", "STARTING"].includes(one.Status)).length ?? 0;
   return (
     <>
@@ -66,7 +67,9 @@ function ProcessorCard({ api, processor }: { api: Api; processor: StreamProcesso
         {last ? (
           <SightingPicture api={api} sighting={last} />
         ) : (
-          <span class="dim small">No sighting yet</span>
+          <span class="dim small">
+            {last === undefined ? "Not visible to this key" : "No sighting yet"}
+          </span>
         )}
       </div>
       <div class="processor-text">
@@ -93,15 +96,16 @@ function ProcessorCard({ api, processor }: { api: Api; processor: StreamProcesso
 export function taskOf(processor: StreamProcessor): string {
   const stream = streamNameOf(processor);
   const face = processor.Settings?.FaceSearch;
-  if (face) return `Faces of ${face.CollectionId} on ${stream}`;
+  if (face) return `Face search in ${face.CollectionId}, video stream ${stream}`;
   const home = processor.Settings?.ConnectedHome;
-  return home ? `${home.Labels.join(", ")} on ${stream}` : "";
+  return home ? `Label detection of ${home.Labels.join(", ")}, video stream ${stream}` : "";
 }
 
 function createCommand(): string {
   return [
     "aws rekognition create-stream-processor \\",
-    `  --endpoint-url ${location.origin} --name front-door \\`,
+    `  --endpoint-url ${location.origin} \\`,
+    "  --name front-door \\",
     "  --input KinesisVideoStream={Arn=ARN_OF_THE_VIDEO_STREAM} \\",
     "  --stream-processor-output KinesisDataStream={Arn=arn:aws:kinesis:…:stream/faces} \\",
     "  --settings FaceSearch={CollectionId=family,FaceMatchThreshold=85} \\",

@@ -206,8 +206,12 @@ export function RegionEditor(props: {
         <Button aria-pressed={mode === "select"} onClick={() => setMode("select")}>
           Select
         </Button>
+        <Button onClick={loadFrame}>New frame</Button>
         <Button aria-pressed={mode === "box"} disabled={isFull} onClick={() => setMode("box")}>
           Draw box
+        </Button>
+        <Button disabled={isFull} onClick={() => add(FIRST_BOX)}>
+          Add a box
         </Button>
         <Button
           aria-pressed={mode === "polygon"}
@@ -220,10 +224,6 @@ export function RegionEditor(props: {
         <Button disabled={draft.length < MIN_POINTS} onClick={() => closeDraft()}>
           Finish polygon
         </Button>
-        <Button disabled={isFull} onClick={() => add(FIRST_BOX)}>
-          Add a box
-        </Button>
-        <Button onClick={loadFrame}>New frame</Button>
       </div>
       <p class="dim hint" aria-live="polite">
         {hint(mode, draft.length, isFull)}
@@ -317,8 +317,7 @@ function Shapes(props: {
   onSelect: (index: number) => void;
 }) {
   const { width, height } = props.size;
-  const isCoarse = window.matchMedia("(pointer: coarse)").matches;
-  const radius = (isCoarse ? 13 : 8) * props.unitsPerPixel;
+  const radius = (isTouched() ? 13 : 8) * props.unitsPerPixel;
   const first = props.draft[0];
   return (
     <>
@@ -328,7 +327,8 @@ function Shapes(props: {
           class={`region editable ${props.selected === index ? "selected" : ""}`}
           points={outline(region, width, height)}
           data-region={index}
-          tabIndex={0}
+          // In SVG the case of names counts: tabIndex would be no attribute.
+          tabindex={0}
           role="button"
           aria-label={`Region ${index + 1}, ${describe(region)}. Arrow keys move it, Delete removes it.`}
           onFocus={() => props.onSelect(index)}
@@ -346,7 +346,7 @@ function Shapes(props: {
                 r={radius}
                 data-region={index}
                 data-handle={handle}
-                tabIndex={0}
+                tabindex={0}
                 role="button"
                 aria-label={`Region ${index + 1}, point ${handle + 1}. Arrow keys move it.`}
               />
@@ -371,13 +371,27 @@ function Shapes(props: {
   );
 }
 
+function isTouched(): boolean {
+  return window.matchMedia("(pointer: coarse)").matches;
+}
+
 function hint(mode: Mode, points: number, isFull: boolean): string {
   if (isFull && mode === "select") return `There are ${MAX_REGIONS} regions, AWS's most.`;
   if (mode === "box") return "Drag over the part of the frame that matters.";
   if (mode === "polygon") {
-    if (points === 0) return "Click the corners one after the other. Escape leaves.";
-    const rest = points < MIN_POINTS ? `${MIN_POINTS - points} more at least.` : "";
-    return `${points} of ${MAX_POINTS} points. ${rest} Enter, or a click on the first point, closes it.`;
+    if (points === 0)
+      return isTouched()
+        ? "Tap the corners one after the other."
+        : "Click the corners one after the other. Escape leaves.";
+    if (points < MIN_POINTS) return `${pointsText(points)} ${MIN_POINTS - points} more at least.`;
+    return isTouched()
+      ? `${pointsText(points)} A tap on the first one closes it.`
+      : `${pointsText(points)} Enter, or a click on the first one, closes it.`;
   }
-  return "Drag a region or one of its points. With the keyboard: Tab to it, then the arrow keys.";
+  const drag = "Drag a region or one of its points.";
+  return isTouched() ? drag : `${drag} With the keyboard: Tab to it, then the arrow keys.`;
+}
+
+function pointsText(points: number): string {
+  return `${points} of at most ${MAX_POINTS} points.`;
 }

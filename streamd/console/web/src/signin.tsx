@@ -1,11 +1,18 @@
-import { useState } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
 import type { Key } from "./aws";
 import { Logo } from "./icons";
 import { Button } from "./ui";
 
-export function SignIn(props: { refusal: string | null; onKey: (key: Key) => void }) {
-  const [accessKeyId, setAccessKeyId] = useState("");
+export function SignIn(props: {
+  refusal: string | null;
+  /** The access key id that was refused: only the secret is asked for again. */
+  lastKeyId: string;
+  onKey: (key: Key) => void;
+}) {
+  const [accessKeyId, setAccessKeyId] = useState(props.lastKeyId);
   const [secretAccessKey, setSecret] = useState("");
+  const first = useRef<HTMLInputElement>(null);
+  useEffect(() => first.current?.focus(), []);
   return (
     <main class="sign-in">
       <form
@@ -26,8 +33,9 @@ export function SignIn(props: { refusal: string | null; onKey: (key: Key) => voi
           </div>
         )}
         <label>
-          Access key id
+          Access key ID
           <input
+            ref={props.lastKeyId ? null : first}
             name="access-key-id"
             value={accessKeyId}
             onInput={(event) => setAccessKeyId(event.currentTarget.value)}
@@ -40,6 +48,7 @@ export function SignIn(props: { refusal: string | null; onKey: (key: Key) => voi
         <label>
           Secret access key
           <input
+            ref={props.lastKeyId ? first : null}
             type="password"
             name="secret-access-key"
             value={secretAccessKey}
