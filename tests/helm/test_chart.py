@@ -436,8 +436,16 @@ def test_notes_say_the_next_command(files: tuple[Path, ...], tmp_path: Path) -> 
         "streamd doctor --config /etc/streamd/config/streamd.toml",
     ):
         assert command in notes
+    assert re.search(r"The console.*://\S+/console|The console.* is at /console", notes)
     assert "<no value>" not in notes
     assert "WARNING" not in notes
+
+
+def test_notes_name_no_console_that_is_not_served(tmp_path: Path) -> None:
+    """A console that the settings turn off is not offered."""
+    values = tmp_path / "values.yaml"
+    values.write_text("config: {console: {enabled: false}}\n")
+    assert "console" not in rendered_notes(tmp_path, values)
 
 
 def test_notes_warn_of_what_is_open_or_does_not_last(tmp_path: Path) -> None:
