@@ -52,10 +52,11 @@ clients: $(VENV)/.test-ready ## Install the AWS SDKs for JavaScript and Java tha
 	@echo "== clients of other languages (their tests are skipped where one cannot be had)"
 	@$(BIN)/python -m tests.support.client_programs
 
-services: $(VENV)/.test-ready ## Build the S3 server and helm, which the tests run
-	@echo "== a real S3 server, and helm (their tests are skipped where they cannot be built)"
+services: $(VENV)/.test-ready ## Get the S3 server, helm and the browser, which the tests run
+	@echo "== a real S3 server, helm and Chromium (their tests are skipped where they cannot be had)"
 	@$(BIN)/python -m tests.services.s3
 	@$(BIN)/python -m tests.services.helm
+	@$(BIN)/python -m tests.services.chromium
 
 chart: $(VENV)/.test-ready ## Make the chart's schema, table and copies of rules and dashboards anew
 	@$(BIN)/python -m tests.support.chart --write

@@ -1,6 +1,8 @@
 """A real Chromium without a window, as a person's browser; and the pictures tests take of pages.
 
-The browser is the machine's own (Debian: ``apt install chromium``), driven by Playwright.
+Driven by Playwright; ``tests.services.chromium`` says which browser it is. A page that is opened
+here fails its test if it throws, breaks its content security policy, or asks anybody but the
+daemon for anything.
 """
 
 from __future__ import annotations
@@ -8,26 +10,27 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.services.chromium import chromium
+from tests.services.fetched import ServiceUnavailableError
+
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
-__all__ = ["CHROMIUM", "DESKTOP", "PHONE", "browser", "needs_browser", "opened_page", "screenshots"]
+__all__ = ["DESKTOP", "PHONE", "browser", "needs_browser", "opened_page", "screenshots"]
 
-_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-CHROMIUM = os.environ.get("STREAMD_CHROMIUM") or next(filter(None, map(shutil.which, _NAMES)), None)
-_HAS_DRIVER = importlib.util.find_spec("playwright") is not None
 needs_browser = [
     pytest.mark.service,
-    pytest.mark.skipif(not _HAS_DRIVER, reason="playwright is not installed (streamd[test])"),
+    # The first run may fetch a browser.
+    pytest.mark.timeout(240),
     pytest.mark.skipif(
-        CHROMIUM is None, reason="no Chromium here (Debian and Ubuntu: apt install chromium)"
+        importlib.util.find_spec("playwright") is None,
+        reason="playwright is not installed (streamd[test])",
     ),
 ]
 DESKTOP: dict[str, Any] = {"viewport": {"width": 1280, "height": 860}}
@@ -37,17 +40,26 @@ PHONE: dict[str, Any] = {
     "is_mobile": True,
     "has_touch": True,
 }
+WAIT_MS = 60_000
+"""How long anything may take to be seen, on a machine that is busy with other tests."""
 
 
 @contextlib.contextmanager
 def browser() -> Iterator[Browser]:
-    """Run a browser for the length of a ``with`` block."""
+    """Run a browser for the length of a ``with`` block; skips the test where there is none."""
     from playwright.sync_api import sync_playwright
 
+    try:
+        found = chromium()
+    except ServiceUnavailableError as error:
+        pytest.skip(str(error))
     with sync_playwright() as driver:
         # As root, as in a container, Chromium has no sandbox; it opens nothing but our own page.
         running = driver.chromium.launch(
-            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-dev-shm-usage"]
+            executable_path=found.program,
+            args=["--no-sandbox", "--disable-dev-shm-usage"],
+            env={**os.environ, **found.env},
+            timeout=WAIT_MS,
         )
         try:
             yield running
@@ -57,13 +69,9 @@ def browser() -> Iterator[Browser]:
 
 @contextlib.contextmanager
 def opened_page(running: Browser, url: str, **options: Any) -> Iterator[Page]:
-    """Open a page in a profile of its own.
-
-    It fails the test if the page throws, breaks its content security policy, or asks anybody
-    but the daemon for anything.
-    """
+    """Open a page in a profile of its own, for ``options`` of Playwright's ``new_context``."""
     context = running.new_context(base_url=url, locale="en-GB", timezone_id="UTC", **options)
-    context.set_default_timeout(20_000)
+    context.set_default_timeout(WAIT_MS)
     page = context.new_page()
     faults: list[str] = []
     page.on("pageerror", lambda error: faults.append(f"threw {error}"))
