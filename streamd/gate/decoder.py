@@ -94,16 +94,40 @@ class GatedDecoder:
     def decode(self, packets: Sequence[Packet]) -> Iterator[DecodedFrame]:
         """Take packets and yield the frames that matter, in the order they are shown.
 
+        Without packets: what was kept until :meth:`pass_over` woke the gate.
+
         Raises:
             DecodeError: If there is no decoder for the codec, or the pictures are too large.
 
         """
-        for packet in packets:
-            try:
+        try:
+            yield from self._replay_if_woken()
+            for packet in packets:
                 yield from self._take(packet)
-            except DecodeError:
-                self._give_up_group()
-                raise
+                yield from self._replay_if_woken()
+        except DecodeError:
+            self._give_up_group()
+            raise
+
+    def pass_over(self, packet: Packet) -> bool:
+        """Take a packet that is only to be kept; return whether it was taken. Never blocks.
+
+        It is one between two keyframes while the gate is quiet. If it wakes the gate,
+        :attr:`is_woken` is set.
+        """
+        if self._gate.state is not State.QUIET or packet.keyframe or not self._follows(packet):
+            return False
+        head = self._read(packet)
+        if head is None:
+            return False
+        self._keep_time(packet)
+        self._listen(packet, head)
+        return True
+
+    @property
+    def is_woken(self) -> bool:
+        """Whether what was kept is to be decoded now, see :meth:`decode`."""
+        return bool(self._group) and self._gate.state is not State.QUIET
 
     def watch(self, regions: Regions) -> None:
         """Say where what moves matters from now on; other regions have to be learnt anew."""
@@ -149,13 +173,8 @@ class GatedDecoder:
         self._decoder.close()
 
     def _take(self, packet: Packet) -> Iterator[DecodedFrame]:
-        if self._group and self._gate.state is not State.QUIET:
-            # Woken by a find in the keyframe given out last.
-            yield from self._replay()
-        track = packet.fragment.video
-        assert track is not None, "packets come from a video track"
-        if (track.codec_id, track.codec_private) != self._codec:
-            yield from self._change_codec(track)
+        if not self._follows(packet):
+            yield from self._change_codec(_track_of(packet))
         self._keep_time(packet)
         head = self._read(packet)
         if self._gate.state is State.QUIET:
@@ -172,16 +191,18 @@ class GatedDecoder:
         if head is None:
             self._gate.wake(Wake.FAULT)
             self._gate.open(Event.UNREADABLE)
-        elif self._keep(packet):
+            yield from self._replay()
+            yield from self._decode(packet)
+        else:
+            self._listen(packet, head)
+
+    def _listen(self, packet: Packet, head: PictureHead) -> None:
+        """In QUIET: keep a packet, and wake the gate if it speaks for motion."""
+        if self._keep(packet):
             self._gate.wake(Wake.FAULT)
             self._gate.open(Event.TOO_LONG)
         elif self._gate.packet(head, len(packet.data)):
             self._gate.wake(Wake.PACKETS)
-        else:
-            return
-        yield from self._replay()
-        if head is None:
-            yield from self._decode(packet)
 
     def _judge(self, packet: Packet) -> Iterator[DecodedFrame]:
         """In QUIET: the group before this keyframe, then the keyframe."""
@@ -237,6 +258,11 @@ class GatedDecoder:
         """Decode a keyframe at once; what follows it needs it decoded again."""
         frames = [*self._decoder.decode([packet]), *self._decoder.flush()]
         return frames[0] if len(frames) == 1 else None
+
+    def _replay_if_woken(self) -> Iterator[DecodedFrame]:
+        """After a packet, or a find in the keyframe given out last, has woken the gate."""
+        if self.is_woken:
+            yield from self._replay()
 
     def _replay(self) -> Iterator[DecodedFrame]:
         """Decode the group that was kept, but for its keyframe, which is out."""
@@ -339,11 +365,22 @@ class GatedDecoder:
             self._time_ns = max(at, before)
         self._gate.advance(self._time_ns)
 
+    def _follows(self, packet: Packet) -> bool:
+        """Whether a packet is of the codec of those before it."""
+        track = _track_of(packet)
+        return (track.codec_id, track.codec_private) == self._codec
+
     def _packet_ns(self, packet: Packet) -> int:
         return start_ns(packet.fragment) + packet.offset_ns
 
     def _frame_ns(self, frame: DecodedFrame) -> int:
         return start_ns(frame.fragment) + frame.offset_ns
+
+
+def _track_of(packet: Packet) -> Track:
+    track = packet.fragment.video
+    assert track is not None, "packets come from a video track"
+    return track
 
 
 def _is_entry(packet: Packet, head: PictureHead | None) -> bool:

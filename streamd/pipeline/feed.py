@@ -28,7 +28,7 @@ from streamd.pipeline.reading import read_on
 from streamd.pipeline.regions import regions_together
 from streamd.pipeline.sampling import Due
 from streamd.pipeline.seat import Seat, SeatEnd
-from streamd.pipeline.source import MediaSource, Opened, ReadEnded
+from streamd.pipeline.source import MediaSource, Opened, ReadEnded, SourceEvent
 
 __all__ = ["FeedParts", "StreamFeed"]
 
@@ -162,7 +162,9 @@ class StreamFeed:
     async def work(self, batch: Sequence[Arrival]) -> None:
         """Decode a batch and show what it brings. Not to be cancelled: threads cannot be."""
         async with self.turn:
-            await self._show(self._read_batch, batch)
+            left = self._reader.pass_over(batch) if self.pace == FULL_PACE else batch
+            if left or self._reader.is_woken:
+                await self._show(self._read_batch, left, batch[-1].epoch_ms)
             self._worked_to_ms = batch[-1].epoch_ms
             if self.seats and all(seat.chain.awaits_end for seat in self.seats):
                 await self._show(self._drain)
@@ -176,7 +178,7 @@ class StreamFeed:
         self._is_closing = True
         if self._reading is not None:
             self._reading.cancel()
-        await self._intake.close()
+        self._intake.close()
         await seat.ended.wait()
 
     async def leave(self, seat: Seat, *, drain: bool = False) -> None:
@@ -190,7 +192,7 @@ class StreamFeed:
         if self.seats == [seat]:
             self._is_closing = True
             # Not analysed: after a stop nobody asks for it, after a drain it is read again.
-            await self._intake.discard()
+            self._intake.discard()
         async with self.turn:
             if drain and self.seats == [seat]:
                 await self._show(self._drain)
@@ -209,34 +211,49 @@ class StreamFeed:
     async def _read(self) -> None:
         due = Due(self._parts.settings.fps)
         try:
-            async with contextlib.aclosing(read_on(self._source)) as events:
-                async for event in events:
-                    if isinstance(event, Opened):
-                        self.opened.set()
-                    elif isinstance(event, ReadEnded):
-                        await self._note_end(event)
-                    else:
-                        await self._note_media(event, urgent=due(event))
+            async with contextlib.aclosing(read_on(self._source)) as answers:
+                async for events in answers:
+                    await self._note(events, due)
         except Exception as error:  # noqa: BLE001  # raised again in every session's own task
             self._error = error
         finally:
-            await self._intake.close()
+            self._intake.close()
 
-    async def _note_media(self, event: FragmentEvent, *, urgent: bool) -> None:
+    async def _note(self, events: Sequence[SourceEvent], due: Due) -> None:
+        """Take what came together."""
+        epoch_ms = int(self._parts.clock.epoch() * 1000)
+        arrivals: list[tuple[Arrival, int]] = []
+        is_urgent = False
+        for event in events:
+            if isinstance(event, Opened):
+                self.opened.set()
+                continue
+            size_bytes = 256
+            if isinstance(event, ReadEnded):
+                self._note_end(event)
+                is_urgent = True
+            else:
+                size_bytes += self._note_media(event, epoch_ms)
+                is_urgent = due(event) or is_urgent
+            arrivals.append((Arrival(event=event, epoch_ms=epoch_ms), size_bytes))
+        if arrivals:
+            await self._intake.put(arrivals, urgent=is_urgent)
+
+    def _note_media(self, event: FragmentEvent, epoch_ms: int) -> int:
+        """Take note of what came; returns its bytes of video."""
         self._media_at = self._loop.time()
         self.has_brought_media = True
         if isinstance(event, FragmentEnded):
             self._behind_ms = event.millis_behind_now
-        elif isinstance(event, Packet):
-            self._is_real_time = self._real_time.note(
-                event.fragment.producer_timestamp_ms + event.offset_ms,
-                epoch_ms=int(self._parts.clock.epoch() * 1000),
-            )
-        size = len(event.data) if isinstance(event, Packet) else 0
-        self._uncounted_bytes += size
-        await self._put(event, size_bytes=size + 256, urgent=urgent)
+        if not isinstance(event, Packet):
+            return 0
+        self._is_real_time = self._real_time.note(
+            event.fragment.producer_timestamp_ms + event.offset_ms, epoch_ms=epoch_ms
+        )
+        self._uncounted_bytes += len(event.data)
+        return len(event.data)
 
-    async def _note_end(self, ended: ReadEnded) -> None:
+    def _note_end(self, ended: ReadEnded) -> None:
         self.trouble = ended.error
         for seat in self.seats:
             if ended.damaged:
@@ -245,13 +262,6 @@ class StreamFeed:
                 extra = {"stream_processor": seat.processor_name, "reason": ended.error}
                 logger.warning("media was cut off", extra=extra)
             self._parts.metrics.source_reconnects.labels(seat.processor_name).inc()
-        await self._put(ended, size_bytes=1, urgent=True)
-
-    async def _put(
-        self, event: FragmentEvent | ReadEnded, *, size_bytes: int, urgent: bool
-    ) -> None:
-        arrival = Arrival(event=event, epoch_ms=int(self._parts.clock.epoch() * 1000))
-        await self._intake.put(arrival, size_bytes=size_bytes, urgent=urgent)
 
     async def _until_room(self) -> None:
         """Results already made come first: nobody makes new ones while its outbox is full."""
@@ -294,8 +304,10 @@ class StreamFeed:
                 self.seats.remove(seat)
                 seat.give_up(SeatEnd.OVER)
 
-    def _read_batch(self, seats: Sequence[Seat], batch: Sequence[Arrival]) -> None:
-        self.pace = self._pace_of(batch[-1])
+    def _read_batch(
+        self, seats: Sequence[Seat], batch: Sequence[Arrival], newest_ms: int
+    ) -> None:
+        self.pace = self._pace_of(newest_ms)
         self._reader.go(self.pace)
         self._reader.watch(regions_together([seat.chain.regions for seat in seats]))
         for output in self._reader.read(batch):
@@ -304,13 +316,13 @@ class StreamFeed:
             if any(seat.chain.has_found for seat in seats):
                 self._reader.note_detection()
 
-    def _pace_of(self, newest: Arrival) -> Pace:
-        """Return how much of this batch to analyse, in the thread that is about to."""
+    def _pace_of(self, newest_ms: int) -> Pace:
+        """Return how much of a batch that came by then to analyse, in the thread about to."""
         clock, keeper = self._parts.clock, self._parts.pace
         reads_live = self._behind_ms is not None and self._behind_ms <= LIVE_MS
         if self._parts.settings.overload == "latency" or not (reads_live and self._is_real_time):
             return FULL_PACE
-        pace = keeper.note(clock.epoch() - newest.epoch_ms / 1000, now_seconds=clock.monotonic())
+        pace = keeper.note(clock.epoch() - newest_ms / 1000, now_seconds=clock.monotonic())
         self._parts.metrics.analysis_share.set(pace.share)
         self._parts.metrics.keyframes_only.set(pace.keyframes_only)
         return pace

@@ -141,6 +141,26 @@ class FrameReader:
             self._pace = pace
             self._sampler.slow_to(pace.share)
 
+    def pass_over(self, batch: Sequence[Arrival]) -> Sequence[Arrival]:
+        """Take what need not be decoded, while the gate is quiet; return the rest of the batch.
+
+        Never blocks, so that no thread is bothered with it.
+        """
+        if self._gated is None:
+            return batch
+        for index, arrival in enumerate(batch):
+            packet = arrival.event
+            if not isinstance(packet, Packet) or not self._gated.pass_over(packet):
+                return batch[index:]
+            self._length.add(packet.offset_ns)
+            self._arrived_ms = arrival.epoch_ms
+        return []
+
+    @property
+    def is_woken(self) -> bool:
+        """Whether something is to be decoded although nothing has come."""
+        return self._gated is not None and self._gated.is_woken
+
     def read(self, batch: Sequence[Arrival]) -> Iterator[Output]:
         """Yield what the batch completes; each output is to be used before the next is asked for.
 
@@ -227,8 +247,9 @@ class FrameReader:
 
     def _decode(self) -> Iterator[Output]:
         packets, self._packets = self._packets, []
-        if packets:
-            yield from self._frames(self._decoder.decode(packets), of=packets[0])
+        if packets or self.is_woken:
+            of = packets[0] if packets else None
+            yield from self._frames(self._decoder.decode(packets), of=of)
             yield from self._completed()
 
     def _frames(self, frames: Iterable[DecodedFrame], of: Packet | None = None) -> Iterator[Frame]:

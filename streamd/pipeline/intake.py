@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Iterable
 from typing import Generic, TypeVar
 
 __all__ = ["Intake"]
@@ -18,7 +19,7 @@ T = TypeVar("T")
 class Intake(Generic[T]):
     """Items in order, in batches: one taker, one giver, bounded by bytes.
 
-    A batch is handed out when an item was put as ``urgent`` (a frame to analyse, the end of
+    A batch is handed out when something was put as ``urgent`` (a frame to analyse, the end of
     a fragment), when the buffer is half full, or when the giver has closed it. So decoding
     runs in a few jobs a second instead of one for every frame.
     """
@@ -36,66 +37,66 @@ class Intake(Generic[T]):
         self._items: deque[tuple[T, int]] = deque()
         self._bytes = 0
         self._urgent = False
-        self._closed = False
-        self._changed = asyncio.Condition()
+        self._ready = asyncio.Event()  # a batch can be taken
+        self._room = asyncio.Event()
+        self._room.set()
+        self._closed = asyncio.Event()
 
     @property
     def buffered_bytes(self) -> int:
         """Bytes that wait for analysis."""
         return self._bytes
 
-    async def put(self, item: T, *, size_bytes: int, urgent: bool = False) -> None:
-        """Add an item; waits while the buffer is full. Ignored once discarded."""
-        async with self._changed:
-            await self._changed.wait_for(lambda: self._has_room or self._closed)
-            if self._closed:
-                return
+    async def put(self, items: Iterable[tuple[T, int]], *, urgent: bool = False) -> None:
+        """Add items with their sizes in bytes; waits while the buffer is full.
+
+        What is put at once fits, however large, or it would wait for ever. Ignored once closed.
+        """
+        if not self._room.is_set():
+            await self._room.wait()
+        if self._closed.is_set():
+            return
+        for item, size_bytes in items:
             self._items.append((item, size_bytes))
             self._bytes += size_bytes
-            self._urgent = self._urgent or urgent
-            if self._is_ready:
-                self._changed.notify_all()
+        self._urgent = self._urgent or urgent
+        self._tell()
 
     async def take(self) -> list[T]:
         """Return the next batch, oldest first; empty once closed and drained."""
-        async with self._changed:
-            await self._changed.wait_for(lambda: self._is_ready)
-            count = min(len(self._items), self._max_batch)
-            taken = [self._items.popleft() for _ in range(count)]
-            self._bytes -= sum(size for _, size in taken)
-            # What is left of a batch is as urgent as the batch was.
-            self._urgent = bool(self._items)
-            self._changed.notify_all()
-            return [item for item, _ in taken]
+        await self._ready.wait()
+        taken: list[T] = []
+        while self._items and len(taken) < self._max_batch:
+            item, size_bytes = self._items.popleft()
+            taken.append(item)
+            self._bytes -= size_bytes
+        # What is left of a batch is as urgent as the batch was.
+        self._urgent = bool(self._items)
+        self._tell()
+        return taken
 
     async def until_closed(self) -> None:
         """Wait until no more items can come."""
-        async with self._changed:
-            await self._changed.wait_for(lambda: self._closed)
+        await self._closed.wait()
 
-    async def close(self) -> None:
+    def close(self) -> None:
         """No more items will come; what is buffered can still be taken."""
-        async with self._changed:
-            self._closed = True
-            self._changed.notify_all()
+        self._closed.set()
+        self._tell()
 
-    async def discard(self) -> None:
+    def discard(self) -> None:
         """Close and forget what is buffered: it will be read again after a restart."""
-        async with self._changed:
-            self._closed = True
-            self._clear()
-
-    @property
-    def _has_room(self) -> bool:
-        # One item always fits, however large, or a block above the bound would wait for ever.
-        return self._bytes < self._max_bytes
-
-    @property
-    def _is_ready(self) -> bool:
-        return self._closed or self._urgent or self._bytes * 2 >= self._max_bytes
-
-    def _clear(self) -> None:
         self._items.clear()
         self._bytes = 0
-        self._urgent = False
-        self._changed.notify_all()
+        self.close()
+
+    def _tell(self) -> None:
+        """Wake whoever can go on."""
+        if self._closed.is_set() or self._urgent or self._bytes * 2 >= self._max_bytes:
+            self._ready.set()
+        else:
+            self._ready.clear()
+        if self._closed.is_set() or self._bytes < self._max_bytes:
+            self._room.set()
+        else:
+            self._room.clear()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 
 from streamd.pipeline.source import MediaSource, Opened, ReadEnded, SourceEvent
@@ -15,8 +15,8 @@ CALL_AGAIN_AT_ONCE_SECONDS = 1.0
 CALL_AGAIN_SECONDS = 0.1
 
 
-async def read_on(source: MediaSource) -> AsyncGenerator[SourceEvent]:
-    """Yield what the stream brings, without end.
+async def read_on(source: MediaSource) -> AsyncGenerator[Sequence[SourceEvent]]:
+    """Yield what the stream brings, without end; together what came together.
 
     Raises:
         SessionFailedError: If the stream does not exist or may not be read.
@@ -27,13 +27,14 @@ async def read_on(source: MediaSource) -> AsyncGenerator[SourceEvent]:
     while True:
         called_at = loop.time()
         answered = False
-        async with aclosing(source.read()) as events:
-            async for event in events:
-                if isinstance(event, Opened):
+        async with aclosing(source.read()) as answer:
+            async for events in answer:
+                # Both come alone.
+                if isinstance(events[0], Opened):
                     answered = True
-                elif isinstance(event, ReadEnded) and event.fragments:
+                elif isinstance(events[0], ReadEnded) and events[0].fragments:
                     backoff.reset()
-                yield event
+                yield events
         # An answer that was open for a while ended because nothing came: ask again at once, or
         # the camera's first pictures wait for nothing.
         lasted = answered and loop.time() - called_at > CALL_AGAIN_AT_ONCE_SECONDS

@@ -9,7 +9,7 @@ whose results it has made already.
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -112,8 +112,10 @@ class MediaSource:
             }
         return {"StartSelectorType": "NOW"}
 
-    async def read(self) -> AsyncGenerator[SourceEvent]:
+    async def read(self) -> AsyncGenerator[Sequence[SourceEvent]]:
         """Call GetMedia once and yield what it brings, ending with :class:`ReadEnded`.
+
+        What came together is given out together.
 
         Raises:
             SessionFailedError: If the stream does not exist or may not be read.
@@ -129,13 +131,13 @@ class MediaSource:
             ) as media:
                 if self._opened_at is None:
                     self._opened_at = media.server_date
-                yield Opened()
+                yield [Opened()]
                 reader = FragmentReader()
                 async with aclosing(media.chunks()) as chunks:
                     async for chunk in chunks:
-                        for event in reader.feed(chunk):
-                            fragments += self._note(event)
-                            yield event
+                        if events := reader.feed(chunk):
+                            fragments += sum(map(self._note, events))
+                            yield events
                 reader.close()
         except StreamNotFoundError:
             name = stream_name_of(self._stream_arn)
@@ -150,14 +152,14 @@ class MediaSource:
             raise SessionFailedError(f"Kinesis Video refuses the request: {error}") from error
         except CutOffError as error:
             self._note_bad_fragment()
-            yield ReadEnded(fragments=fragments, error=str(error))
+            yield [ReadEnded(fragments=fragments, error=str(error))]
         except MkvError as error:
             self._note_bad_fragment()
-            yield ReadEnded(fragments=fragments, error=str(error), damaged=True)
+            yield [ReadEnded(fragments=fragments, error=str(error), damaged=True)]
         except MediaUnavailableError as error:
-            yield ReadEnded(fragments=fragments, error=str(error))
+            yield [ReadEnded(fragments=fragments, error=str(error))]
         else:
-            yield ReadEnded(fragments=fragments)
+            yield [ReadEnded(fragments=fragments)]
 
     def _note(self, event: FragmentEvent) -> int:
         if isinstance(event, FragmentStarted):

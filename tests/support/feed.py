@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Iterable, Sequence
 from pathlib import Path
 from typing import cast
 
@@ -58,17 +58,17 @@ class FedSource:
         for fragment in fragments:
             self._chunks.put_nowait(fragment)
 
-    async def read(self) -> AsyncGenerator[SourceEvent]:
+    async def read(self) -> AsyncGenerator[Sequence[SourceEvent]]:
         """See :meth:`MediaSource.read`."""
-        yield Opened()
+        yield [Opened()]
         reader, count = FragmentReader(), 0
         while (chunk := await self._chunks.get()) is not None:
             if isinstance(chunk, Exception):
                 raise chunk
             count += 1
-            for event in reader.feed(chunk):
-                yield event
-        yield ReadEnded(fragments=count)
+            if events := reader.feed(chunk):
+                yield events
+        yield [ReadEnded(fragments=count)]
 
 
 class NotingChain:

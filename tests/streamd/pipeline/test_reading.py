@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from typing import cast
 
 import pytest
@@ -19,19 +19,19 @@ class Answers:
     def __init__(self, count: int) -> None:
         self.left = count
 
-    async def read(self) -> AsyncGenerator[SourceEvent]:
+    async def read(self) -> AsyncGenerator[Sequence[SourceEvent]]:
         """See :meth:`MediaSource.read`."""
         if not self.left:
             raise SessionFailedError("Stream cam doesn't exist")
         self.left -= 1
-        yield Opened()
-        yield ReadEnded(fragments=1)
+        yield [Opened()]
+        yield [ReadEnded(fragments=1)]
 
 
 async def _read_all(source: Answers, seen: list[str]) -> None:
     async with asyncio.timeout(20):
-        async for event in read_on(cast(MediaSource, source)):
-            seen += [type(event).__name__]
+        async for events in read_on(cast(MediaSource, source)):
+            seen += [type(event).__name__ for event in events]
 
 
 async def test_an_answer_that_ends_is_followed_by_the_next() -> None:

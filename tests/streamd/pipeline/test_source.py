@@ -88,7 +88,7 @@ def _source(client: FakeClient, **start: Any) -> MediaSource:
 
 
 async def _read(source: MediaSource) -> list[SourceEvent]:
-    return [event async for event in source.read()]
+    return [event async for events in source.read() for event in events]
 
 
 def _numbers(events: list[SourceEvent]) -> list[str]:
