@@ -134,6 +134,7 @@ class Upload:
         finally:
             # What is still open now, an exception of ours has left open.
             self._fail_open_fragment()
+            self._body.close()
             self._stream.upload = None
             self._stream.upload_ended_at = asyncio.get_running_loop().time()
             self._stream.wake()

@@ -11,6 +11,8 @@ import aiohttp
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
+from streamd.patience import Patience
+
 __all__ = ["Ending", "StoppedError", "UploadBody"]
 
 _LOST: Final = (OSError, aiohttp.ClientError, web.RequestPayloadError, HttpProcessingError)
@@ -69,14 +71,13 @@ class UploadBody:
         self._idle_ack_seconds = idle_ack_seconds
         self._idle_close_seconds = idle_close_seconds
         self._ends_at = ends_at
-        self._scope: asyncio.Timeout | None = None  # while a read waits
+        self._patience = Patience()
         self._is_interrupted = False
 
     def interrupt(self) -> None:
         """Stop reading, at once if a read waits."""
         self._is_interrupted = True
-        if self._scope is not None:
-            self._scope.reschedule(asyncio.get_running_loop().time())
+        self._patience.end()
 
     async def read(self) -> bytes:
         """Return what came next; nothing at the end of the request.
@@ -93,15 +94,16 @@ class UploadBody:
             now = loop.time()
             wait = min(self._idle_ack_seconds, idle_until - now, self._ends_at - now)
             try:
-                async with asyncio.timeout(max(0.0, wait)) as self._scope:
-                    return await self._request.content.readany()
+                return await self._patience.wait(self._request.content.readany(), seconds=wait)
             except TimeoutError:
                 if not self._is_interrupted:
                     self._idle(loop.time(), idle_until)
             except _LOST:
                 return self._rescued()
-            finally:
-                self._scope = None
+
+    def close(self) -> None:
+        """Read no more; may be called twice."""
+        self._patience.close()
 
     async def gather(self, seconds: float) -> None:
         """Let what a live producer sends frame by frame come together for a while.

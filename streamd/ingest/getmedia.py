@@ -9,7 +9,6 @@ and when to call again the caller's affair.
 
 from __future__ import annotations
 
-import asyncio
 import json
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
@@ -35,6 +34,7 @@ from streamd.ingest.errors import (
     ThrottledError,
 )
 from streamd.ingest.refusal import Refusal, date_in, json_of, network_errors, read_refusal
+from streamd.patience import Patience
 
 __all__ = ["FindKey", "KinesisVideoClient", "MediaResponse", "SigningKey", "stream_address"]
 
@@ -94,10 +94,12 @@ class MediaResponse:
         response: aiohttp.ClientResponse,
         server_date: datetime,
         *,
+        read_timeout_seconds: float,
         look_again_seconds: float | None,
         has_moved: Callable[[], Awaitable[bool]],
     ) -> None:
         self._response = response
+        self._read_timeout_seconds = read_timeout_seconds
         self._look_again_seconds = look_again_seconds
         self._has_moved = has_moved
         self.server_date = server_date
@@ -111,18 +113,23 @@ class MediaResponse:
                 while the stream has moved elsewhere.
 
         """
-        while chunk := await self._next():
-            yield chunk
+        patience = Patience()
+        try:
+            while chunk := await self._next(patience):
+                yield chunk
+        finally:
+            patience.close()
 
-    async def _next(self) -> bytes:
+    async def _next(self, patience: Patience) -> bytes:
+        left = self._read_timeout_seconds
         while True:
+            seconds = min(left, self._look_again_seconds or left)
+            left -= seconds
             with network_errors():
-                scope = asyncio.timeout(self._look_again_seconds)
                 try:
-                    async with scope:
-                        return await self._response.content.readany()
+                    return await patience.wait(self._response.content.readany(), seconds=seconds)
                 except TimeoutError:
-                    if not scope.expired():
+                    if left <= 0:
                         raise
             if await self._has_moved():
                 raise MediaUnavailableError("the stream is at another endpoint now")
@@ -223,9 +230,13 @@ class KinesisVideoClient:
             self._endpoints.pop((caller, stream), None)  # it may have moved
             raise
         try:
+            if response.connection is not None and response.connection.protocol is not None:
+                # From here on silence is ours to notice: aiohttp makes a timer for every packet.
+                response.connection.protocol.read_timeout = None
             yield MediaResponse(
                 response,
                 self._date_of(response),
+                read_timeout_seconds=self._read_timeout_seconds,
                 look_again_seconds=self._look_again_seconds,
                 has_moved=lambda: self._has_moved(stream, caller, base),
             )

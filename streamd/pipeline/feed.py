@@ -304,9 +304,7 @@ class StreamFeed:
                 self.seats.remove(seat)
                 seat.give_up(SeatEnd.OVER)
 
-    def _read_batch(
-        self, seats: Sequence[Seat], batch: Sequence[Arrival], newest_ms: int
-    ) -> None:
+    def _read_batch(self, seats: Sequence[Seat], batch: Sequence[Arrival], newest_ms: int) -> None:
         self.pace = self._pace_of(newest_ms)
         self._reader.go(self.pace)
         self._reader.watch(regions_together([seat.chain.regions for seat in seats]))
