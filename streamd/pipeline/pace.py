@@ -20,6 +20,8 @@ LATE_SECONDS: Final = 0.4
 EARLY_SECONDS: Final = 0.15
 """Frames that wait no longer, none of them, say that there is time left."""
 SLOWER_AFTER_SECONDS: Final = 1.0
+LEAST_NOTED: Final = 3
+"""Waits that say something about all of them: quiet streams have one in a group of pictures."""
 FASTER_AFTER_SECONDS: Final = 5.0
 FASTER_AFTER_MOST_SECONDS: Final = 80.0
 """A step up that had to be taken back makes the next one wait twice as long."""
@@ -61,6 +63,7 @@ class PaceKeeper:
         self._faster_after_seconds = FASTER_AFTER_SECONDS
         self._since_seconds: float | None = None
         self._window_seconds = 0.0
+        self._noted = 0  # waits since then
         self._least = float("inf")  # wait since the window began
         self._most = 0.0  # wait since the last step
 
@@ -87,13 +90,16 @@ class PaceKeeper:
     def _note(self, wait_seconds: float, now_seconds: float) -> None:
         if self._since_seconds is None:
             self._since_seconds = self._window_seconds = now_seconds
+        self._noted += 1
         self._least = min(self._least, wait_seconds)
         self._most = max(self._most, wait_seconds)
         lasted = now_seconds - self._since_seconds
-        if now_seconds - self._window_seconds >= SLOWER_AFTER_SECONDS:
+        lasts = now_seconds - self._window_seconds
+        if lasts >= SLOWER_AFTER_SECONDS and self._noted >= LEAST_NOTED:
             # The least of them: one hiccup is no overload.
             is_late = self._least > LATE_SECONDS
             self._window_seconds, self._least = now_seconds, float("inf")
+            self._noted = 0
             if is_late:
                 self._go_slower(now_seconds, lasted)
             elif lasted >= self._faster_after_seconds:

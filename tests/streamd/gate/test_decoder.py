@@ -43,8 +43,12 @@ def run(
     drain: bool = True,
     finds: Callable[[float], bool] = lambda _: False,
     seen: Seen | None = None,
+    passes: bool = False,
 ) -> Seen:
-    """Give a decoder the events; no frame may come after its fragment was done."""
+    """Give a decoder the events; no frame may come after its fragment was done.
+
+    With ``passes`` what may be passed over is, and what is woken decoded without a packet.
+    """
     seen = seen or Seen()
 
     def take(frames: Any) -> None:
@@ -58,7 +62,11 @@ def run(
 
     for event in events:
         if isinstance(event, Packet):
-            take(decoder.decode([event]))
+            is_taken = passes and isinstance(decoder, GatedDecoder) and decoder.pass_over(event)
+            if not is_taken:
+                take(decoder.decode([event]))
+            elif isinstance(decoder, GatedDecoder) and decoder.is_woken:
+                take(decoder.decode([]))
         else:
             decoder.end_fragment(event.fragment)
         seen.done += [fragment.number for fragment in decoder.completed_fragments()]
@@ -104,6 +112,14 @@ def deaf(b_frames: int = 0) -> GateProfile:
     run(decoder, events_of(still_video(16, b_frames=b_frames)), drain=False)
     assert decoder.profile is not None
     return replace(decoder.profile, limits=(9.0, 9.0, 9.0))
+
+
+def long_group() -> Video:
+    """The camera stops to send keyframes."""
+    first, second = still_video(24), still_video(30, gop=10_000)
+    packets = [*first.packets]
+    packets += [replace(p, pts_ms=p.pts_ms + 24_000) for p in second.packets]
+    return Video(track=first.track, packets=tuple(packets))
 
 
 def test_still_stream_is_decoded_at_its_keyframes() -> None:
@@ -160,6 +176,35 @@ def test_motion_that_a_keyframe_shows_is_seen_from_its_group_on(b_frames: int) -
     assert between(seen, 24, 28) == every(24, 28)
     assert seen.times == sorted(set(seen.times))
     assert decoder.gate.wakes[Wake.SCENE] == 1
+
+
+@pytest.mark.parametrize(
+    "make",
+    [still, visited, lambda: still_video(36, [(25.3, 27.0)], b_frames=2), long_group],
+    ids=["still", "visited", "b-frames", "long group"],
+)
+def test_passing_over_changes_nothing(make: Callable[[], Video]) -> None:
+    """What is passed over before decoding is judged as what is decoded."""
+    events = events_of(make())
+    one, other = GatedDecoder(), GatedDecoder()
+    assert run(one, events, passes=True) == run(other, events)
+    assert one.gate == other.gate
+
+
+def test_only_what_lies_between_keyframes_of_a_quiet_stream_is_passed_over() -> None:
+    """Nothing while it is learnt, no keyframe, nothing damaged, nothing of another codec."""
+    decoder = GatedDecoder()
+    packets = [event for event in events_of(still()) if isinstance(event, Packet)]
+    assert not decoder.pass_over(packets[1])
+    run(decoder, events_of(still()), drain=False)
+    assert decoder.pass_over(packets[-1])
+    assert not decoder.is_woken
+    assert not decoder.pass_over(packets[-20])
+    assert packets[-20].keyframe
+    assert not decoder.pass_over(replace(packets[-1], data=b"\x00\x00\x00\x02\xff\xfe"))
+    track = replace(still().track, codec_private=b"")
+    other = replace(packets[-1].fragment, video=track)
+    assert not decoder.pass_over(replace(packets[-1], fragment=other))
 
 
 def test_it_falls_quiet_again() -> None:
@@ -246,12 +291,8 @@ def test_damage_in_the_quiet_opens_it(place: int) -> None:
 
 def test_group_that_is_too_long_opens_it() -> None:
     """A camera that stops to send keyframes: what was kept comes out, then everything."""
-    first, second = still_video(24), still_video(30, gop=10_000)
-    packets = [*first.packets]
-    packets += [replace(p, pts_ms=p.pts_ms + 24_000) for p in second.packets]
-    events = events_of(Video(track=first.track, packets=tuple(packets)))
     decoder = GatedDecoder(profile=deaf())
-    seen = run(decoder, events)
+    seen = run(decoder, events_of(long_group()))
     assert decoder.gate.state is State.OPEN
     assert between(seen, 24, 54) == every(24, 54)
     assert seen.times == sorted(set(seen.times))
@@ -329,10 +370,10 @@ def test_order_holds_whatever_happens(data: st.DataObject) -> None:
     found = data.draw(st.sets(st.integers(0, 35), max_size=3))
     drains = data.draw(st.sets(st.integers(0, len(events) - 1), max_size=2))
     decoder = GatedDecoder(profile=learnt())
-    seen = Seen()
+    seen, passes = Seen(), data.draw(st.booleans())
     begin = 0
     for end in (*sorted(drains), len(events)):
-        run(decoder, events[begin:end], finds=lambda t: int(t) in found, seen=seen)
+        run(decoder, events[begin:end], finds=lambda t: int(t) in found, seen=seen, passes=passes)
         begin = end
     assert seen.times == sorted(set(seen.times))
     assert len(seen.done) == len(set(seen.done))

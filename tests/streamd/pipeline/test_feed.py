@@ -190,6 +190,30 @@ async def test_quiet_stream_is_not_decoded_and_need_not_be_learnt_twice(parts: F
     assert skipped[1] - skipped[0] > 6 * 19
 
 
+async def test_quiet_stream_needs_threads_at_its_keyframes_only(parts: FeedParts) -> None:
+    """What lies between two of them is kept without a job; nothing of it is lost."""
+    fragments = list(get_media_fragments(still_video(40)))
+    source, chain, busy = FedSource(), NotingChain(), list[float]()
+    seat = Seat(chain, processor_name="door", delivery=Room(), on_busy=busy.append)
+    feed = StreamFeed(source.source, seat, parts)
+    running = _run(feed)
+    for number, fragment in enumerate(fragments[:15]):
+        source.send(fragment)
+        await chain.until(fragments=number)
+    assert _metric(parts, "streamd_gate_quiet") == 1
+    before = len(busy)
+    for number, fragment in enumerate(fragments[15:], 15):
+        piece = len(fragment) // 80
+        for at in range(0, len(fragment), piece):
+            source.send(fragment[at : at + piece])
+            await asyncio.sleep(0.005)  # as a camera sends: time for a job
+        await chain.until(fragments=number)
+    async with feed.turn:
+        assert len(busy) - before <= 4 * 5  # the head, the keyframe, the end of the last
+    await feed.leave(seat)
+    await running
+
+
 async def test_find_keeps_everything_decoded(parts: FeedParts) -> None:
     """As long as a session finds something, no frame is skipped."""
     fragments = list(get_media_fragments(still_video(24)))

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from processors.geometry import Box
 from processors.roi import Regions
 from streamd.config import AnalysisSettings
-from streamd.kvs.fragments import FragmentReader
+from streamd.kvs.fragments import FragmentEnded, FragmentReader, Packet
 from streamd.pipeline.frames import (
     Arrival,
     FragmentDone,
@@ -155,6 +155,40 @@ def test_quiet_stream_is_analysed_at_its_keyframes() -> None:
     second = FrameReader(settings=settings, on_damage=lambda _: None, profile=reader.profile)
     again = [at for at in _analyzed(second, video) if 8 <= at < 16]
     assert again == [8.0, 10.0, 12.0, 14.0]
+
+
+def test_quiet_packets_are_passed_over_up_to_the_next_keyframe() -> None:
+    """The rest of a batch begins with the first thing that is more than a packet to keep."""
+    reader, arrivals = _reader(), _arrivals(get_media_body(still_video(24)))
+    assert reader.pass_over(arrivals) == arrivals
+    keys = [
+        index
+        for index, arrival in enumerate(arrivals)
+        if isinstance(arrival.event, Packet) and arrival.event.keyframe
+    ]
+    list(reader.read(arrivals[: keys[-2] + 1]))
+    rest = reader.pass_over(arrivals[keys[-2] + 1 :])
+    assert isinstance(rest[0].event, FragmentEnded)
+    assert arrivals.index(rest[0]) == keys[-1] - 2  # the end, the next beginning, its keyframe
+    assert not reader.is_woken
+    read = [output for output in reader.read(rest) if isinstance(output, FragmentRead)]
+    assert read[0].length_ms == 2000  # what was passed over counts
+
+
+def test_packets_that_wake_the_gate_are_decoded_without_another() -> None:
+    """A visitor between two keyframes: all since the keyframe comes out of an empty batch."""
+    reader = _reader()
+    arrivals = _arrivals(get_media_body(still_video(36, [(25.3, 27.0)])))
+    woken: list[Output] = []
+    for arrival in arrivals:
+        if reader.pass_over([arrival]):
+            list(reader.read([arrival]))
+        elif reader.is_woken:
+            woken += reader.read([])
+    assert not reader.is_woken
+    frames = [output for output in woken if isinstance(output, Frame)]
+    assert frames
+    assert frames[0].position.producer_timestamp_ms == START_MS + 24_000
 
 
 def test_gate_may_be_switched_off() -> None:
