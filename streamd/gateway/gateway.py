@@ -21,6 +21,7 @@ from streamd.gateway.homes import Homes, Membership
 from streamd.gateway.http import Call, Endpoint
 from streamd.gateway.limits import CallRate
 from streamd.gateway.live import LiveStream, LiveStreams
+from streamd.gateway.moments import Moments
 from streamd.gateway.open_archive import open_archive
 from streamd.gateway.put_media import PutMedia
 from streamd.gateway.retention import Janitor, retention_of
@@ -162,6 +163,7 @@ class Gateway:
                 retention=lambda hours: retention_of(hours, self._settings),
                 on_written=janitor.note_written,
                 settings=self._settings,
+                moments=Moments(gather) if (gather := self._settings.gather_seconds) else None,
                 may_promise=self._homes.is_surely_here,
                 idle_ack_seconds=self._idle_ack_seconds,
                 idle_close_seconds=self._idle_close_seconds,

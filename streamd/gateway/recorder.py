@@ -140,8 +140,9 @@ class Recorder:
                     await self._next_change()
                 if fragment.state is FragmentState.FAILED:
                     break
-                if await self._write(writer, fragment):
-                    await self._commit(writer, fragment, durable=retention.durable)
+                stored = await self._write(writer, fragment)
+                if stored is not None:
+                    await self._commit(fragment, stored, durable=retention.durable)
                     return
         except ArchiveError as error:
             self._give_up(fragment, error)
@@ -149,23 +150,18 @@ class Recorder:
         if fragment.state is not FragmentState.FAILED:
             self._stream.fail(fragment)
 
-    async def _write(self, writer: FragmentWriter, fragment: LiveFragment) -> bool:
-        """Write what has come; returns whether that was the last of it."""
+    async def _write(self, writer: FragmentWriter, fragment: LiveFragment) -> StoredFragment | None:
+        """Write what has come; returns what is to be committed if that was the last of it."""
         is_last = fragment.state is not FragmentState.OPEN
         parts = fragment.take()
         size = fragment.taken
-        if parts:
-            await self._door.call(writer.write, fragment.header, parts)
-            self._on_written(size - fragment.written)
-            fragment.place = writer.place
-            fragment.note_written(size)
-            self._room.set()
-        return is_last
 
-    async def _commit(
-        self, writer: FragmentWriter, fragment: LiveFragment, *, durable: bool
-    ) -> None:
-        def finish() -> StoredFragment:
+        def write() -> StoredFragment | None:
+            # In one call: most fragments are written when they are complete.
+            if parts:
+                writer.write(fragment.header, parts)
+            if not is_last:
+                return None
             return writer.finish(
                 number=fragment.number,
                 server_ms=fragment.server_ms,
@@ -175,7 +171,16 @@ class Recorder:
                 patch=fragment.patch,
             )
 
-        stored = await self._door.call(finish)
+        stored = await self._door.call(write)
+        self._on_written(size - fragment.written)
+        fragment.place = writer.place
+        fragment.note_written(size)
+        self._room.set()
+        return stored
+
+    async def _commit(
+        self, fragment: LiveFragment, stored: StoredFragment, *, durable: bool
+    ) -> None:
         persisted = await self._door.commit(stored, durable=durable)
         self._stream.archived(fragment)
         self._persisting.append((fragment, persisted))

@@ -26,6 +26,7 @@ from streamd.gateway.fragmenter import (
 from streamd.gateway.http import endless_response
 from streamd.gateway.limits import Pace
 from streamd.gateway.live import LiveFragment, LiveStream
+from streamd.gateway.moments import Moments
 from streamd.gateway.recorder import Recorder
 from streamd.gateway.upload_body import Ending, StoppedError, UploadBody
 from streamd.kvs.acks import Acknowledgement, ErrorCode, EventType
@@ -51,6 +52,8 @@ class UploadParts:
     """Of a stream with so many hours of data retention."""
     on_written: Callable[[int], None]
     settings: KinesisVideoSettings
+    moments: Moments | None
+    """At which live producers are read on; ``None``: as they send."""
     may_promise: Callable[[LiveStream], bool]
     """Whether a producer may forget what is archived here."""
     idle_ack_seconds: float = 5.0
@@ -201,8 +204,8 @@ class Upload:
             await self._recorder.room()
             await self._byte_pace.spend(len(data))
             await self._fragment_pace.spend(self._fragmenter.fragments - before)
-            if len(data) < GATHERED_BYTES:
-                await self._body.gather(self._parts.settings.gather_seconds)
+            if len(data) < GATHERED_BYTES and self._parts.moments is not None:
+                self._body.gather(self._parts.moments)
 
     def _take(self, step: Step) -> None:
         match step:

@@ -11,6 +11,7 @@ import aiohttp
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
+from streamd.gateway.moments import Moments
 from streamd.patience import Patience
 
 __all__ = ["Ending", "StoppedError", "UploadBody"]
@@ -105,22 +106,19 @@ class UploadBody:
         """Read no more; may be called twice."""
         self._patience.close()
 
-    async def gather(self, seconds: float) -> None:
-        """Let what a live producer sends frame by frame come together for a while.
+    def gather(self, moments: Moments) -> None:
+        """Let what a live producer sends frame by frame come together, to the next moment.
 
         It waits in the kernel, so that nobody is woken: neither this process for every frame,
         nor those who read the stream.
         """
         transport = self._request.transport
-        if not seconds or transport is None or self._request.content.is_eof():
+        if transport is None or self._request.content.is_eof():
             return
         # Not by way of aiohttp, whose parser cannot pause at the end of a body. It reads on by
         # itself only where it has stopped for too much data, which there is not.
         transport.pause_reading()
-        try:
-            await asyncio.sleep(seconds)
-        finally:
-            transport.resume_reading()
+        moments.at_next(transport.resume_reading)
 
     def _idle(self, now: float, idle_until: float) -> None:
         if now >= self._ends_at:
