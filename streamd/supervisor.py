@@ -39,8 +39,11 @@ SETTLED_SECONDS = 10.0
 """A worker that lived this long is well, whatever became of those before it."""
 ENDS_IN_A_ROW = 3
 """So many short lives one after the other are a state, not an accident."""
-SILENT_SECONDS = 30.0
-"""A worker without a pulse for this long is killed. Its event loop beats once a second."""
+SILENT_SECONDS = 12.0
+"""A worker without a pulse for this long is killed. Its event loop beats once a second.
+
+A lock of the store that it holds keeps the others from taking its sessions: they are promised
+within 15 s."""
 _LOOK_SECONDS = 1.0
 
 

@@ -21,6 +21,7 @@ from tests.support.ledger import audit
 from tests.support.limits import limited
 from tests.support.live_camera import LiveCamera
 from tests.support.story import create_face_search, status_of, wait_for_status
+from tests.support.suspension import suspended
 
 LEASE_SECONDS = 2.0
 FEW = 8
@@ -78,15 +79,12 @@ def test_suspended_worker_loses_its_session_and_wakes_without_a_word(
     wait_until(lambda: len(daemon.records("door")) >= 5, what="first records")
     zombie = _owner(daemon, "door")
     pid = _pid_of(daemon, zombie)
-    os.kill(pid, signal.SIGSTOP)
-    suspended_at = time.monotonic()
-    try:
+    with suspended(pid, database=daemon.data_dir / "streamd.sqlite"):
+        suspended_at = time.monotonic()
         wait_until(lambda: _owner(daemon, "door") not in (zombie, "None"), what="a new owner")
         print(f"taken over {time.monotonic() - suspended_at:.1f} s after it was suspended")
         before = len(daemon.records("door"))
         wait_until(lambda: len(daemon.records("door")) > before + 5, what="its records")
-    finally:
-        os.kill(pid, signal.SIGCONT)
     wait_until(
         lambda: "lease lost" in daemon.log() or "taken over" in daemon.log(),
         what="the zombie to find out",

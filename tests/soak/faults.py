@@ -15,6 +15,7 @@ from pathlib import Path
 from tests.support.daemon import Daemon
 from tests.support.kafka import MockCluster
 from tests.support.rtsp_camera import RtspCamera
+from tests.support.suspension import suspended
 
 __all__ = ["Tormentor"]
 
@@ -69,12 +70,9 @@ class Tormentor:
         victim = self._some_owner()
         if victim is None:
             return
-        pid = self._pid_of(victim)
-        os.kill(pid, signal.SIGSTOP)
-        try:
+        # Where it holds a lock just then, others wait until the control process kills it.
+        with suspended(self._pid_of(victim)):
             self.takeovers.append(self._until_held(without=victim))
-        finally:
-            os.kill(pid, signal.SIGCONT)
 
     def _kill_daemon(self) -> None:
         before = self._owners()
