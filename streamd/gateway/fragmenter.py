@@ -137,7 +137,11 @@ class Fragmenter:
         """
         try:
             for event in self._parser.feed(data):
-                yield from self._take(event)
+                if isinstance(event, Block):
+                    self._count(event)
+                    yield self._part(event.raw)
+                else:
+                    yield from self._take(event)
             # Damage behind those events is reported by the next call alone: not to wait for it.
             self._parser.feed(b"")
         except MkvError as error:
@@ -170,9 +174,6 @@ class Fragmenter:
 
     def _take(self, event: Event) -> Iterator[Step]:
         match event:
-            case Block():
-                self._count(event)
-                yield self._part(event.raw)
             case ClusterStart():
                 yield from self._begin(event)
             case Tags():

@@ -115,8 +115,9 @@ class MediaResponse:
         """
         patience = Patience()
         try:
-            while chunk := await self._next(patience):
-                yield chunk
+            with network_errors():
+                while chunk := await self._next(patience):
+                    yield chunk
         finally:
             patience.close()
 
@@ -125,12 +126,11 @@ class MediaResponse:
         while True:
             seconds = min(left, self._look_again_seconds or left)
             left -= seconds
-            with network_errors():
-                try:
-                    return await patience.wait(self._response.content.readany(), seconds=seconds)
-                except TimeoutError:
-                    if left <= 0:
-                        raise
+            try:
+                return await patience.wait(self._response.content.readany(), seconds=seconds)
+            except TimeoutError:
+                if left <= 0:
+                    raise
             if await self._has_moved():
                 raise MediaUnavailableError("the stream is at another endpoint now")
 

@@ -183,16 +183,11 @@ class FragmentReader:
         assert fragment is not None, "the parser gives blocks in clusters only"
         if self._video is None or block.track_number != self._video.number:
             return
-        ticks = block.timecode - fragment.cluster_timecode
-        events.extend(
-            Packet(
-                fragment=fragment,
-                offset_ns=ticks * fragment.timecode_scale_ns,
-                keyframe=block.keyframe,
-                data=data,
+        offset_ns = (block.timecode - fragment.cluster_timecode) * fragment.timecode_scale_ns
+        for data in block.frames:
+            events.append(  # noqa: PERF401  # live media has one: no generator for it
+                Packet(fragment=fragment, offset_ns=offset_ns, keyframe=block.keyframe, data=data)
             )
-            for data in block.frames
-        )
 
     def _start_fragment(self, event: ClusterStart, events: list[FragmentEvent]) -> None:
         assert self._header is not None, "the parser gives clusters after a header only"

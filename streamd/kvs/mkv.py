@@ -33,6 +33,8 @@ from streamd.kvs.mkv_events import (
 )
 from streamd.kvs.mkv_parts import (
     DEFAULT_TIMECODE_SCALE_NS,
+    KEYFRAME,
+    LACING,
     Track,
     check_ebml_header,
     read_block,
@@ -87,6 +89,10 @@ _LIMITS: Final = {
     ebml.ENCRYPTED_BLOCK: MAX_BLOCK_BYTES,
     ebml.TIMECODE: 8,
 }
+
+_BLOCK_HEAD_BYTES: Final = 4  # track, timecode, flags; with tracks up to 126
+_FIRST_TRACK, _LAST_TRACK = 0x81, 0xFE
+_LEAST_BLOCK_BYTES: Final = 2 + _BLOCK_HEAD_BYTES
 
 
 class MkvParser:
@@ -143,7 +149,10 @@ class MkvParser:
         position, failure = 0, None
         try:
             with memoryview(self._buffer) as view:
-                while (after := self._step(view, position, events)) is not None:
+                while (
+                    after := self._simple_block(view, position, events)
+                    or self._step(view, position, events)
+                ) is not None:
                     position = after
         except MkvError as error:
             failure = str(error)
@@ -183,6 +192,45 @@ class MkvParser:
         if self._in_cluster:
             self._end_cluster(events)
         return events
+
+    def _simple_block(self, view: memoryview, pos: int, events: list[Event]) -> int:
+        """Handle what nearly all of live media is; return the offset after it.
+
+        That is a SimpleBlock of one frame in a cluster of unknown size, all there. 0: it is
+        something else, which is for :meth:`_step` to tell.
+        """
+        timecode = self._cluster_timecode
+        if (
+            not self._in_cluster
+            or timecode is None
+            or self._cluster_end is not None
+            or self._segment_end is not None
+            or len(view) - pos < _LEAST_BLOCK_BYTES
+            or view[pos] != ebml.SIMPLE_BLOCK
+        ):
+            return 0
+        size = vint(view, pos + 1)
+        if size is None:
+            return 0
+        length, start = size
+        end = start + length
+        if not _BLOCK_HEAD_BYTES <= length <= MAX_BLOCK_BYTES or end > len(view):
+            return 0
+        track, flags = view[start], view[start + 3]
+        if not _FIRST_TRACK <= track <= _LAST_TRACK or flags & LACING:
+            return 0
+        events.append(
+            Block(
+                track_number=track & 0x7F,
+                relative_timecode=int.from_bytes(view[start + 1 : start + 3], signed=True),
+                cluster_timecode=timecode,
+                keyframe=flags & KEYFRAME != 0,
+                raw=bytes(view[pos:end]),
+                _spans=((start + _BLOCK_HEAD_BYTES - pos, end - pos),),
+                _prefix=self._prefixes.get(track & 0x7F, b""),
+            )
+        )
+        return end
 
     def _step(self, view: memoryview, pos: int, events: list[Event]) -> int | None:
         """Handle one element (or the head of a Segment or Cluster); return the offset after it.

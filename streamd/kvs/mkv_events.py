@@ -57,7 +57,8 @@ class Block:
     @property
     def frames(self) -> tuple[bytes, ...]:
         """The frames in the block (more than one when laced), copied out at each access."""
-        return tuple(self._prefix + self.raw[start:end] for start, end in self._spans)
+        prefix, raw = self._prefix, self.raw
+        return tuple([prefix + raw[start:end] for start, end in self._spans])
 
 
 @dataclass(frozen=True, slots=True)

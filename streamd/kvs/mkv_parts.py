@@ -18,6 +18,8 @@ from streamd.kvs.ebml import (
 )
 
 __all__ = [
+    "KEYFRAME",
+    "LACING",
     "BlockParts",
     "Track",
     "check_ebml_header",
@@ -33,8 +35,9 @@ MAX_TIMECODE_SCALE_NS: Final = 1_000_000_000
 """One second (SDK limit)."""
 MAX_TRACKS: Final = 127
 
-_KEYFRAME = 0x80
-_LACING = 0x06
+KEYFRAME: Final = 0x80
+LACING: Final = 0x06
+"""Flags of a block."""
 _XIPH, _FIXED, _EBML = 0x02, 0x04, 0x06
 _HEADER_STRIPPING = 3
 _KINDS: Final[dict[int, Literal["video", "audio"]]] = {1: "video", 2: "audio"}
@@ -207,9 +210,9 @@ def read_block(payload: memoryview) -> BlockParts:
     relative = int.from_bytes(payload[pos : pos + 2], signed=True)
     flags = payload[pos + 2]
     pos += 3
-    lacing = flags & _LACING
+    lacing = flags & LACING
     spans = _laced(payload, pos, lacing) if lacing else ((pos, len(payload)),)
-    return BlockParts(track_number, relative, bool(flags & _KEYFRAME), spans)
+    return BlockParts(track_number, relative, bool(flags & KEYFRAME), spans)
 
 
 def _laced(payload: memoryview, pos: int, lacing: int) -> tuple[Span, ...]:
