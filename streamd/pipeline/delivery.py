@@ -255,14 +255,19 @@ class Delivery:
         while True:
             # In this order: what is appended after the look sets the signal again.
             signal.clear()
-            batch: Numbered = await self._blocking(self._outbox.peek, _BATCH_ITEMS, _BATCH_BYTES)
+            batch, fragment = await self._blocking(self._look)
             self._report_size()
             if batch:
                 await self._deliver(batch)
             else:
-                # A fragment without results is delivered the moment it is done.
-                self._report_fragment(await self._blocking(self._outbox.delivered_fragment))
+                self._report_fragment(fragment)
                 await signal.wait()
+
+    def _look(self) -> tuple[Numbered, str | None]:
+        """Return what is to be delivered next; nothing, and the last fragment that was."""
+        batch = self._outbox.peek(_BATCH_ITEMS, _BATCH_BYTES)
+        # A fragment without results is delivered the moment it is done.
+        return batch, None if batch else self._outbox.delivered_fragment()
 
     async def _deliver(self, batch: Numbered) -> None:
         for target, run in _runs(batch):
