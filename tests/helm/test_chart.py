@@ -347,6 +347,7 @@ def test_alerts_are_those_of_deploy() -> None:
             "prometheusRule.enabled=true",
             f"prometheusRule.disabled={{{alerts[0]}}}",
             "prometheusRule.alertLabels.team=video",
+            "prometheusRule.runbookUrlPrefix=https://git.example.com/streamd/blob/main/",
         ]
     )
     found = [
@@ -357,6 +358,18 @@ def test_alerts_are_those_of_deploy() -> None:
     ]
     assert [rule["alert"] for rule in found] == alerts[1:]
     assert {rule["labels"]["team"] for rule in found} == {"video"}
+    assert [rule["annotations"]["runbook_url"] for rule in found] == [
+        f"https://git.example.com/streamd/blob/main/deploy/OPERATIONS.md#{name.lower()}"
+        for name in alerts[1:]
+    ]
+
+
+def test_a_runbook_is_a_path_unless_it_is_said_where() -> None:
+    """Without a prefix the rules are as they are in deploy/prometheus."""
+    rules = render(sets=["prometheusRule.enabled=true"]).one("PrometheusRule")["spec"]["groups"]
+    urls = [r["annotations"]["runbook_url"] for g in rules for r in g["rules"] if "alert" in r]
+    assert urls
+    assert all(url.startswith("deploy/OPERATIONS.md#") for url in urls)
 
 
 def test_monitoring_scrapes_every_replica_once() -> None:
