@@ -167,7 +167,15 @@ class MediaChain:
             )
         except DecodeError as error:
             self._metrics.fragments_damaged.labels(self._name, type(error).__name__).inc()
-            logger.warning("frame passed over: %s", error, extra={"stream_processor": self._name})
+            logger.warning(
+                "frame passed over: %s",
+                error,
+                extra={
+                    "stream_processor": self._name,
+                    "session": self.progress.session_id,
+                    "fragment": position.fragment_number,
+                },
+            )
             return
         self._metrics.analysis_seconds.labels(self._analysis.kind).observe(
             self._clock.monotonic() - started

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from streamd.clock import Clock
 from streamd.config import AnalysisSettings
 from streamd.gate.profiles import GateProfiles
+from streamd.ingest.errors import DecodeError
 from streamd.kvs.fragments import FragmentEnded, FragmentEvent, Packet
 from streamd.metrics import Metrics
 from streamd.pipeline.engine import AnalysisEngine
@@ -80,7 +81,7 @@ class StreamFeed:
         self._key = key
         self._profile = parts.profiles.get(key, now=parts.clock.monotonic())
         self._reader = FrameReader(
-            settings=parts.settings, on_damage=self._count_damage, profile=self._profile
+            settings=parts.settings, on_damage=self._note_damage, profile=self._profile
         )
         self._intake: Intake[Arrival] = Intake(max_bytes=INTAKE_BYTES)
         self._loop = asyncio.get_running_loop()
@@ -259,8 +260,7 @@ class StreamFeed:
             if ended.damaged:
                 self._parts.metrics.fragments_damaged.labels(seat.processor_name, "media").inc()
             if ended.error is not None:
-                extra = {"stream_processor": seat.processor_name, "reason": ended.error}
-                logger.warning("media was cut off", extra=extra)
+                logger.warning("media was cut off", extra={**seat.log, "reason": ended.error})
             self._parts.metrics.source_reconnects.labels(seat.processor_name).inc()
 
     async def _until_room(self) -> None:
@@ -365,9 +365,12 @@ class StreamFeed:
             self._told_quiet[name] = self._reader.is_quiet
             metrics.gate_quiet.labels(name).set(self._reader.is_quiet)
 
-    def _count_damage(self, reason: str) -> None:
+    def _note_damage(self, error: DecodeError, fragment: str | None) -> None:
+        reason = type(error).__name__
         for seat in tuple(self.seats):
             self._parts.metrics.fragments_damaged.labels(seat.processor_name, reason).inc()
+            extra = {**seat.log, "fragment": fragment}
+            logger.warning("video cannot be decoded: %s", error, extra=extra)
 
 
 def _timed(work: Callable[..., None], *args: object) -> float:

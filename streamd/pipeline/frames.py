@@ -98,14 +98,15 @@ class FrameReader:
         self,
         *,
         settings: AnalysisSettings,
-        on_damage: Callable[[str], None],
+        on_damage: Callable[[DecodeError, str | None], None],
         profile: GateProfile | None = None,
     ) -> None:
         """Begin where the first batch begins.
 
         Args:
             settings: Rate of analysis and limits of pictures.
-            on_damage: Told the class of each error that cost frames, for the metrics.
+            on_damage: Told each error that cost frames, and the number of its fragment where
+                that is known.
             profile: What a gate learnt of this stream before.
 
         """
@@ -269,9 +270,7 @@ class FrameReader:
                     )
         except DecodeError as error:
             # The rest of the fragment is lost; the next one may be fine, or a camera mended.
-            self._on_damage(type(error).__name__)
-            number = of.fragment.number if of is not None else None
-            logger.warning("video cannot be decoded: %s", error, extra={"fragment": number})
+            self._on_damage(error, of.fragment.number if of is not None else None)
 
     def _completed(self) -> Iterator[FragmentDone]:
         for fragment in self._decoder.completed_fragments():

@@ -82,7 +82,7 @@ async def prepare(
         sinks = sinks.of_account(processor.account_id)
     if (role_arn := parts.role_of(processor)) is not None:
         sinks = sinks.of_role(role_arn)
-    await _check_targets(processor, sinks, resumed=session.epoch > 1)
+    await _check_targets(processor, sinks, session)
     # Opening the outbox takes it from whoever has it. All this took a while: by now that may be
     # the session of a stream processor that was made anew under this name.
     await parts.run_blocking(parts.store.check_held, session.session_id, session.epoch)
@@ -202,18 +202,19 @@ async def _label_detection(
     return analysis, f"Label pack {analyzer.name}: {'; '.join(notes)}" if notes else None
 
 
-async def _check_targets(processor: StreamProcessor, sinks: SinkRouter, *, resumed: bool) -> None:
+async def _check_targets(processor: StreamProcessor, sinks: SinkRouter, session: Session) -> None:
+    log = {"stream_processor": processor.name, "session": session.session_id}
     for kind, target in targets_of(processor):
         try:
             await sinks.check(kind, target)
         except SinkGoneError as error:
-            if not resumed:
+            if session.epoch <= 1:
                 raise SessionFailedError(str(error)) from error
             # It has begun, so its end is to be told: delivery finds the same and ends it.
-            logger.warning("output %s is gone: %s", target, error)
+            logger.warning("output %s is gone: %s", target, error, extra=log)
         except SinkUnavailableError as error:
             # Away, not missing: results wait in the outbox.
-            logger.warning("output %s cannot be checked now: %s", target, error)
+            logger.warning("output %s cannot be checked now: %s", target, error, extra=log)
 
 
 def targets_of(processor: StreamProcessor) -> list[tuple[Kind, str]]:
@@ -243,7 +244,10 @@ def _progress(outbox: Outbox, session: Session) -> SessionProgress:
         try:
             return _caught_up(SessionProgress.model_validate_json(state), session)
         except ValidationError:
-            logger.exception("state of session cannot be read, going on after its last fragment")
+            logger.exception(
+                "state of session cannot be read, going on after its last fragment",
+                extra={"stream_processor": session.processor_name, "session": session.session_id},
+            )
     # Another machine's outbox is out of reach: what it had delivered is in the store.
     progress = SessionProgress(session_id=session.session_id, last_fragment_number=last)
     return _caught_up(progress, session)

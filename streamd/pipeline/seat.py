@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import enum
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Protocol
 
 from processors.roi import Regions
@@ -68,12 +68,15 @@ class Seat:
         processor_name: str,
         delivery: RoomKeeper,
         on_busy: Callable[[float], None] | None = None,
+        log: Mapping[str, str] | None = None,
     ) -> None:
         self.chain = chain
         self.processor_name = processor_name
         self.delivery = delivery
         self.on_busy = on_busy
         """Told this seat's part of the seconds an analysis thread was busy."""
+        self.log = log if log is not None else {"stream_processor": processor_name}
+        """Fields of every log line about the session."""
         self.feed: StreamFeed | None = None
         self.ended = asyncio.Event()
         self.end: SeatEnd | None = None

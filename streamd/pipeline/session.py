@@ -210,6 +210,7 @@ class SessionRunner:
             processor_name=self._processor.name,
             delivery=delivery,
             on_busy=self._parts.on_busy,
+            log=self._log,
         )
         self._parts.feeds.open(self._feed_key, self._source(chain), seat)
         ended = asyncio.create_task(seat.ended.wait(), name="seat")
@@ -253,6 +254,7 @@ class SessionRunner:
             started_at=self._session.created_at,
             # Opened before, by another process or by this one.
             resumed=self._session.epoch > 1 or self._opened,
+            log=self._log,
         )
 
     async def _watch_silence(self, seat: Seat) -> None:

@@ -9,7 +9,7 @@ whose results it has made already.
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -80,7 +80,23 @@ class MediaSource:
         after_fragment: str | None,
         started_at: datetime,
         resumed: bool,
+        log: Mapping[str, str],
     ) -> None:
+        """Begin where the session is to begin, or after the fragment it had come to.
+
+        Args:
+            client: Asks Kinesis Video.
+            stream_arn: The stream.
+            account_id: Account whose stream it is.
+            role_arn: Role to be assumed for reading.
+            start: StartSelector of the session.
+            after_fragment: Number of the last fragment that was analysed whole.
+            started_at: When the session was started.
+            resumed: The session had opened the stream before.
+            log: Fields of every log line about the session.
+
+        """
+        self._log = log
         self._client = client
         self._stream_arn = stream_arn
         self._account_id = account_id
@@ -143,10 +159,10 @@ class MediaSource:
             name = stream_name_of(self._stream_arn)
             raise SessionFailedError(f"Stream {name} doesn't exist") from None
         except RoleDeniedError as error:
-            logger.warning("the role cannot be assumed: %s", error)
+            logger.warning("the role cannot be assumed: %s", error, extra=self._log)
             raise SessionFailedError(ROLE_DENIED) from error
         except AccessDeniedError as error:
-            logger.warning("the video stream may not be read: %s", error)
+            logger.warning("the video stream may not be read: %s", error, extra=self._log)
             raise SessionFailedError("Access denied to Kinesis Video") from error
         except MediaRejectedError as error:
             raise SessionFailedError(f"Kinesis Video refuses the request: {error}") from error
@@ -177,16 +193,16 @@ class MediaSource:
             self._after = self._start.fragment_number
         elif self._after is not None:
             # Retention took it: go on with the oldest there is.
-            logger.warning("fragments are gone from the stream", extra={"fragment": self._after})
+            extra = {**self._log, "fragment": self._after}
+            logger.warning("fragments are gone from the stream", extra=extra)
             self._after, self._opened_at = None, datetime.fromtimestamp(0, UTC)
             self._start = StartRequest()
 
     def _note_bad_fragment(self) -> None:
         self._tries += 1
         if self._current is not None and self._tries >= MAX_TRIES_OF_A_FRAGMENT:
-            logger.warning(
-                "fragment passed over: it cannot be read", extra={"fragment": self._current}
-            )
+            extra = {**self._log, "fragment": self._current}
+            logger.warning("fragment passed over: it cannot be read", extra=extra)
             self._after, self._current, self._tries = self._current, None, 0
 
 

@@ -14,9 +14,10 @@ from processors.picture import Picture
 from processors.roi import Regions
 from streamd.clock import SystemClock
 from streamd.config import AnalysisSettings
+from streamd.ingest.errors import DecodeError
 from streamd.kvs.fragments import FragmentReader
 from streamd.metrics import Metrics
-from streamd.pipeline.chain import MediaChain
+from streamd.pipeline.chain import FrameAnalysis, MediaChain
 from streamd.pipeline.finds import Find
 from streamd.pipeline.frames import Arrival, FrameReader
 from streamd.pipeline.outbox import Outbox
@@ -50,6 +51,21 @@ class NotingAnalysis:
 
     def finish(self, *, progress: SessionProgress, failure: str | None) -> list[OutboxItem]:
         return [_item({"failure": failure, "processed": progress.processed_ms})]
+
+
+class SpoiltAnalysis(NotingAnalysis):
+    """Meets pictures that cannot be had."""
+
+    def analyze(
+        self,
+        picture: Picture,
+        position: FramePosition,
+        *,
+        progress: SessionProgress,
+        arrived_ms: int,
+    ) -> list[OutboxItem]:
+        del picture, position, progress, arrived_ms
+        raise DecodeError("no picture")
 
 
 def _item(document: dict[str, object]) -> OutboxItem:
@@ -98,18 +114,19 @@ def _chain(
     *,
     max_duration_ms: int | None = None,
     progress: SessionProgress | None = None,
+    analysis: FrameAnalysis | None = None,
     **settings: Any,
 ) -> Session:
     chain = MediaChain(
         processor_name="cam",
-        analysis=NotingAnalysis(),
+        analysis=analysis or NotingAnalysis(),
         outbox=outbox,
         progress=progress or SessionProgress(session_id="session"),
         max_duration_ms=max_duration_ms,
         metrics=Metrics(CollectorRegistry()),
         clock=SystemClock(),
     )
-    reader = FrameReader(settings=AnalysisSettings(**settings), on_damage=lambda _: None)
+    reader = FrameReader(settings=AnalysisSettings(**settings), on_damage=lambda *_: None)
     return Session(chain, reader)
 
 
@@ -178,6 +195,18 @@ def test_pictures_above_the_bound_are_passed_over(outbox: Outbox) -> None:
     assert [d for d in _documents(outbox) if "at" in d] == []
     chain.process(_arrivals(get_media_body(small, start_ms=START_MS + 1000)))
     assert len([d for d in _documents(outbox) if "at" in d]) == 1
+
+
+def test_a_frame_passed_over_is_named_in_the_log(
+    outbox: Outbox, caplog: pytest.LogCaptureFixture
+) -> None:
+    """With its stream processor, session and fragment."""
+    chain = _chain(outbox, analysis=SpoiltAnalysis())
+    chain.process(_arrivals(get_media_body(_video(1))))
+    lines = [r.__dict__ for r in caplog.records if r.getMessage().startswith("frame passed over")]
+    assert {(x["stream_processor"], x["session"]) for x in lines} == {("cam", "session")}
+    (done,) = [d["done"] for d in _documents(outbox) if "done" in d]
+    assert {line["fragment"] for line in lines} == {done}
 
 
 def test_codec_and_size_may_change_in_mid_stream(outbox: Outbox) -> None:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from dataclasses import replace
 
 import pytest
 
 from streamd.pipeline.feed import FeedParts, StreamFeed
 from streamd.pipeline.frames import Frame, Output
 from streamd.pipeline.seat import Seat
+from streamd.pipeline.source import ReadEnded, SourceEvent
+from tests.support.delivery import eventually
 from tests.support.feed import FedSource, NotingChain, Room, feed_parts, fragments_of
 from tests.support.media import get_media_fragments
 from tests.support.still import still_video
@@ -163,6 +166,43 @@ async def test_load_of_a_feed_is_shared_by_its_seats(parts: FeedParts) -> None:
     await running
     assert sum(busy[0]) > 0
     assert busy[0] == busy[1]
+
+
+class CutOffSource(FedSource):
+    """The same, but the answer is cut off in its end."""
+
+    async def read(self) -> AsyncGenerator[Sequence[SourceEvent]]:
+        """See :meth:`MediaSource.read`."""
+        async for events in super().read():
+            yield [replace(e, error="cut off") if isinstance(e, ReadEnded) else e for e in events]
+
+
+async def test_what_is_wrong_with_the_video_is_said_of_each_session(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """A log line for each seat, with its fields: pictures too large, and an answer cut off."""
+    parts, chain = feed_parts(max_frame_pixels=100), NotingChain()
+    one, two = (
+        Seat(chain, processor_name=name, delivery=Room(), log={"session": f"run of {name}"})
+        for name in ("door", "hall")
+    )
+    source = CutOffSource(fragments_of(1))
+    feed = StreamFeed(source.source, one, parts)
+    feed.seats.append(two)
+    two.feed = feed
+    running = _run(feed)
+    source.send(None)
+
+    def told(message: str) -> set[str]:
+        lines = [r.__dict__ for r in caplog.records if r.getMessage().startswith(message)]
+        return {line["session"] for line in lines}
+
+    for message in ("video cannot be decoded", "media was cut off"):
+        await eventually(lambda said=message: told(said) == {"run of door", "run of hall"})
+    for seat in (one, two):
+        await feed.leave(seat)
+    await running
+    parts.engine.close()
 
 
 def _metric(parts: FeedParts, name: str) -> float:

@@ -31,7 +31,7 @@ def _arrivals(body: bytes) -> list[Arrival]:
 
 
 def _reader(fps: float = 5.0) -> FrameReader:
-    return FrameReader(settings=AnalysisSettings(fps=fps), on_damage=lambda _: None)
+    return FrameReader(settings=AnalysisSettings(fps=fps), on_damage=lambda *_: None)
 
 
 def _kinds(outputs: Sequence[Output]) -> list[str]:
@@ -152,7 +152,7 @@ def test_quiet_stream_is_analysed_at_its_keyframes() -> None:
     ]
     assert reader.take_counts()["skipped"] == 4 * 19
     settings = AnalysisSettings(fps=5.0)
-    second = FrameReader(settings=settings, on_damage=lambda _: None, profile=reader.profile)
+    second = FrameReader(settings=settings, on_damage=lambda *_: None, profile=reader.profile)
     again = [at for at in _analyzed(second, video) if 8 <= at < 16]
     assert again == [8.0, 10.0, 12.0, 14.0]
 
@@ -193,7 +193,7 @@ def test_packets_that_wake_the_gate_are_decoded_without_another() -> None:
 
 def test_gate_may_be_switched_off() -> None:
     """Then everything is decoded."""
-    reader = FrameReader(settings=AnalysisSettings(gate="none"), on_damage=lambda _: None)
+    reader = FrameReader(settings=AnalysisSettings(gate="none"), on_damage=lambda *_: None)
     assert len(_analyzed(reader, still_video(24))) == 120
     assert reader.take_counts() == {"frames": 240, "damaged": 0, "skipped": 0}
     assert reader.profile is None
@@ -207,7 +207,7 @@ def test_find_in_a_keyframe_wakes_the_gate() -> None:
     profile = reader.profile
     assert profile is not None
     again = FrameReader(
-        settings=AnalysisSettings(fps=5.0), on_damage=lambda _: None, profile=profile
+        settings=AnalysisSettings(fps=5.0), on_damage=lambda *_: None, profile=profile
     )
     for arrival in _arrivals(get_media_body(still_video(10))):
         for output in again.read([arrival]):

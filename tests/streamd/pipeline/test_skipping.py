@@ -19,7 +19,7 @@ SIZE = {"width_px": 160, "height_px": 120}
 def _analyzed(video: Video, *, fps: float, skips: bool) -> tuple[list[tuple[int, int]], int]:
     """Return place and sum of pixels of each analysed frame, and how many were decoded."""
     settings = AnalysisSettings(fps=fps, gate="none", skip_disposable=skips)
-    reader = FrameReader(settings=settings, on_damage=lambda _: None)
+    reader = FrameReader(settings=settings, on_damage=lambda *_: None)
     events = FragmentReader().feed(get_media_body(video))
     seen = [
         (output.position.frame_offset_ns, int(np.sum(output.picture.to_rgb(), dtype=np.int64)))

@@ -27,6 +27,7 @@ from tests.support.media import encode, get_media_fragments, moving_shapes
 
 ARN = "arn:aws:kinesisvideo:us-east-1:000000000000:stream/cam/1700000000000"
 ROLE = "arn:aws:iam::111122223333:role/viewer"
+LOG = {"stream_processor": "door", "session": "run-1"}
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
 
@@ -84,6 +85,7 @@ def _source(client: FakeClient, **start: Any) -> MediaSource:
         after_fragment=None,
         started_at=NOW,
         resumed=False,
+        log=LOG,
     )
 
 
@@ -138,8 +140,8 @@ async def test_fragment_that_was_cut_off_is_read_again() -> None:
     assert len([e for e in again if isinstance(e, Packet)]) == 10
 
 
-async def test_fragment_that_stays_damaged_is_passed_over() -> None:
-    """The third failure of one fragment ends the tries; the next one is read."""
+async def test_fragment_that_stays_damaged_is_passed_over(caplog: pytest.LogCaptureFixture) -> None:
+    """The third failure of one fragment ends the tries; the next one is read. A line says so."""
     first, second, third = _fragments()
     damaged = second[:-200] + bytes(200)
     client = FakeClient([Answer(first), *[Answer(damaged) for _ in range(3)], Answer(third)])
@@ -150,6 +152,9 @@ async def test_fragment_that_stays_damaged_is_passed_over() -> None:
     after = [selector.get("AfterFragmentNumber") for selector in client.selectors]
     assert after[1] == after[2] == after[3]
     assert str(after[4]) > str(after[3])
+    (line,) = [r.__dict__ for r in caplog.records if "passed over" in r.message]
+    assert (line["stream_processor"], line["session"]) == ("door", "run-1")
+    assert line["fragment"] == after[4]
 
 
 async def test_network_faults_end_a_call_only() -> None:
