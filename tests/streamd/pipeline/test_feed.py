@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from dataclasses import replace
+from functools import partial
 
 import pytest
 
@@ -193,12 +194,12 @@ async def test_what_is_wrong_with_the_video_is_said_of_each_session(
     running = _run(feed)
     source.send(None)
 
-    def told(message: str) -> set[str]:
+    def is_told(message: str) -> bool:
         lines = [r.__dict__ for r in caplog.records if r.getMessage().startswith(message)]
-        return {line["session"] for line in lines}
+        return {line["session"] for line in lines} == {"run of door", "run of hall"}
 
     for message in ("video cannot be decoded", "media was cut off"):
-        await eventually(lambda said=message: told(said) == {"run of door", "run of hall"})
+        await eventually(partial(is_told, message))
     for seat in (one, two):
         await feed.leave(seat)
     await running
