@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import dataclasses
+import json
 import random
 import sys
 import tempfile
@@ -41,17 +42,20 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.soak", description=__doc__)
     parser.add_argument("--minutes", type=float, default=5.0)
     parser.add_argument("--seed", type=int, default=None)
+    parser.add_argument("--keep", type=Path, help="folder for the daemon's data, log and the books")
     options = parser.parse_args()
     seed = options.seed if options.seed is not None else random.randrange(10**6)
     video = quiet_video(fragment_seconds=1.0)
     with (
-        tempfile.TemporaryDirectory(prefix="streamd-soak-") as folder,
+        tempfile.TemporaryDirectory(prefix="streamd-soak-") as scratch,
         mock_cluster() as cluster,
         rtsp_camera(video) as camera,
     ):
         for name in (*CAMERAS, RELAYED):
             cluster.create_topic(name, partitions=1)
-        daemon = Daemon(Path(folder) / "data", _settings(cluster, camera))
+        folder: Path = options.keep or Path(scratch)
+        folder.mkdir(parents=True, exist_ok=True)
+        daemon = Daemon(folder / "data", _settings(cluster, camera))
         try:
             return _soak(daemon.start(), cluster, camera, options.minutes, seed)
         finally:
@@ -86,10 +90,12 @@ def _soak(daemon: Daemon, cluster: MockCluster, rtsp: RtspCamera, minutes: float
             wait_until(lambda: all(reader.records.values()), seconds=60, what="first records")
             memory_before = _memory_mib(daemon)
             sessions = _torment(daemon, tormentor, minutes, console)
-            promised = {name: camera.stop() for name, camera in cameras.items()}
+            promised = {name: dict.fromkeys(c.stop(), FPS) for name, c in cameras.items()}
         rtsp.stop()
         promised[RELAYED] = _archived(daemon, RELAYED)
         accounts = _settle(reader, promised)
+        books = {name: [reader.records[name], promised[name]] for name in promised}
+        (daemon.data_dir.parent / "books.json").write_text(json.dumps(books))
     total = _show_records(console, accounts)
     wait_for_status(daemon, "labels", "STOPPED", "FAILED", seconds=SETTLE_SECONDS)
     ended = len({note["eventId"] for note in daemon.notifications("labels")})
@@ -168,8 +174,11 @@ def _start_labels(daemon: Daemon) -> int:
     return 1
 
 
-def _archived(daemon: Daemon, stream: str) -> list[str]:
-    """Return the fragments of a stream that are whole: a second long."""
+def _archived(daemon: Daemon, stream: str) -> dict[str, int]:
+    """Return the whole fragments of a relayed camera, ten frames each, and their records.
+
+    After a cut the relay sets its clock right by up to 5 %: those of 0.95 s may have one less.
+    """
     client = daemon.client("kinesis-video-archived-media")
     period = {"StartTimestamp": 0, "EndTimestamp": int(time.time()) + 60}
     pages = client.get_paginator("list_fragments").paginate(
@@ -180,16 +189,16 @@ def _archived(daemon: Daemon, stream: str) -> list[str]:
         },
     )
     found = [fragment for page in pages for fragment in page["Fragments"]]
-    return [f["FragmentNumber"] for f in found if f["FragmentLengthInMilliseconds"] >= 900]
+    lengths = {f["FragmentNumber"]: f["FragmentLengthInMilliseconds"] for f in found}
+    return {n: FPS if length >= 990 else FPS - 1 for n, length in lengths.items() if length >= 900}
 
 
-def _settle(reader: TopicReader, promised: dict[str, list[str]]) -> dict[str, Account]:
+def _settle(reader: TopicReader, promised: dict[str, dict[str, int]]) -> dict[str, Account]:
     """Wait until nothing is missing, or no longer; return the accounts."""
     deadline = time.monotonic() + SETTLE_SECONDS
     while True:
         accounts = {
-            name: balance(list(reader.records[name]), promised[name], per_fragment=FPS)
-            for name in promised
+            name: balance(list(reader.records[name]), wanted) for name, wanted in promised.items()
         }
         if not any(each.lost for each in accounts.values()) or time.monotonic() > deadline:
             return accounts

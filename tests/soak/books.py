@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import threading
-from collections.abc import Collection, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -63,15 +63,12 @@ class Account:
     out_of_order: int
 
 
-def balance(
-    records: Sequence[dict[str, Any]], promised: Collection[str], *, per_fragment: int
-) -> Account:
+def balance(records: Sequence[dict[str, Any]], promised: Mapping[str, int]) -> Account:
     """Compare records with the fragments that were promised to be stored.
 
     Args:
         records: As they arrived.
-        promised: Numbers of whole fragments.
-        per_fragment: Records of each.
+        promised: Number of each whole fragment, and how many records it must have.
 
     """
     videos = [record["InputInformation"]["KinesisVideo"] for record in records]
@@ -80,10 +77,10 @@ def balance(
     counts: dict[str, int] = {}
     for number, _ in firsts:
         counts[number] = counts.get(number, 0) + 1
-    lost = sum(max(0, per_fragment - counts.get(number, 0)) for number in set(promised))
+    lost = sum(max(0, wanted - counts.get(number, 0)) for number, wanted in promised.items())
     steps_back = sum(1 for one, two in itertools.pairwise(firsts) if two < one)
     return Account(
-        expected=per_fragment * len(set(promised)),
+        expected=sum(promised.values()),
         delivered=len(found),
         repeated=len(found) - len(firsts),
         lost=lost,
