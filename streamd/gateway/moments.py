@@ -1,34 +1,80 @@
-"""Moments that all live producers are read on at."""
+"""Moments that many live producers are read on at."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from typing import Final
 
-__all__ = ["Moments"]
+__all__ = ["Moments", "Place"]
+
+SLOTS: Final = 16
+"""Moments in one period."""
+ENOUGH: Final = 16
+"""So many share a moment before the next one is used: a few milliseconds of the event loop."""
 
 
 class Moments:
-    """Calls at the next of the moments that are so many seconds apart.
+    """The moments of a period that comes again and again.
 
-    One turn of the loop, and of the loops of those who read, then serves all producers, however
-    many there are.
+    One turn of the loop, and of the loops of those who read, then serves many producers; but
+    not hundreds at once, for whom all others would wait.
     """
 
-    def __init__(self, seconds: float) -> None:
-        """Set how far apart they are, in seconds above 0."""
-        self._seconds = seconds
-        self._calls: list[Callable[[], object]] = []
+    def __init__(self, period_seconds: float) -> None:
+        """Set the time between two calls of one place, in seconds above 0."""
+        self._slot_seconds = period_seconds / SLOTS
+        self._taken = [0] * SLOTS
+        self._calls: dict[int, list[Callable[[], object]]] = {}
+        """By the number of the slot, counted from the loop's beginning, that they wait for."""
+
+    def take_place(self) -> Place:
+        """Return a place among those that share a moment, where there is room."""
+        fullest = max(
+            range(SLOTS),
+            key=lambda slot: (self._taken[slot] < ENOUGH, self._taken[slot], -slot),
+        )
+        if self._taken[fullest] >= ENOUGH:
+            fullest = min(range(SLOTS), key=self._taken.__getitem__)
+        self._taken[fullest] += 1
+        return Place(self, fullest)
+
+    def leave(self, slot: int) -> None:
+        """Give a place back; see :meth:`Place.leave`."""
+        self._taken[slot] -= 1
+
+    def at_next(self, slot: int, call: Callable[[], object]) -> None:
+        """Call at a slot of every period the next time it comes."""
+        loop = asyncio.get_running_loop()
+        soonest = int(loop.time() / self._slot_seconds) + 1
+        number = soonest + (slot - soonest) % SLOTS
+        calls = self._calls.get(number)
+        if calls is None:
+            calls = self._calls[number] = []
+            loop.call_at(number * self._slot_seconds, self._come, number)
+        calls.append(call)
+
+    def _come(self, number: int) -> None:
+        loop = asyncio.get_running_loop()
+        for call in self._calls.pop(number):
+            loop.call_soon(call)  # the error of one is no other's
+
+
+class Place:
+    """One producer's place; made by :meth:`Moments.take_place`."""
+
+    def __init__(self, moments: Moments, slot: int) -> None:
+        self.slot = slot
+        """Which of a period's moments."""
+        self._moments: Moments | None = moments
 
     def at_next(self, call: Callable[[], object]) -> None:
-        """Call this at the next one."""
-        loop = asyncio.get_running_loop()
-        if not self._calls:
-            loop.call_at((loop.time() // self._seconds + 1) * self._seconds, self._come)
-        self._calls.append(call)
+        """Call this at its next moment, a period from now at most."""
+        assert self._moments is not None, "who has left is not called"
+        self._moments.at_next(self.slot, call)
 
-    def _come(self) -> None:
-        calls, self._calls = self._calls, []
-        loop = asyncio.get_running_loop()
-        for call in calls:
-            loop.call_soon(call)  # the error of one is no other's
+    def leave(self) -> None:
+        """Make room for others; may be called twice."""
+        if self._moments is not None:
+            self._moments.leave(self.slot)
+            self._moments = None

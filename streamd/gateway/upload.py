@@ -26,7 +26,7 @@ from streamd.gateway.fragmenter import (
 from streamd.gateway.http import endless_response
 from streamd.gateway.limits import Pace
 from streamd.gateway.live import LiveFragment, LiveStream
-from streamd.gateway.moments import Moments
+from streamd.gateway.moments import Moments, Place
 from streamd.gateway.recorder import Recorder
 from streamd.gateway.upload_body import Ending, StoppedError, UploadBody
 from streamd.kvs.acks import Acknowledgement, ErrorCode, EventType
@@ -107,6 +107,8 @@ class Upload:
             # After its time is up a connection ends with its fragment, which may be this long.
             ends_at=self._ends_at + limits.max_fragment_seconds,
         )
+        self._place: Place | None = None
+        """Among the moments to read at; ``None``: read at once."""
         self._recorder = Recorder(
             door=parts.door,
             stream=stream,
@@ -132,12 +134,16 @@ class Upload:
         metrics.put_media_connections.inc()
         ending = Ending.INTERRUPTED
         logger.info("producer connected", extra={"stream": self._name})
+        if self._parts.moments is not None:
+            self._place = self._parts.moments.take_place()
         try:
             ending = await self._serve()
         finally:
             # What is still open now, an exception of ours has left open.
             self._fail_open_fragment()
             self._body.close()
+            if self._place is not None:
+                self._place.leave()
             self._stream.upload = None
             self._stream.upload_ended_at = asyncio.get_running_loop().time()
             self._stream.wake()
@@ -204,8 +210,8 @@ class Upload:
             await self._recorder.room()
             await self._byte_pace.spend(len(data))
             await self._fragment_pace.spend(self._fragmenter.fragments - before)
-            if len(data) < GATHERED_BYTES and self._parts.moments is not None:
-                self._body.gather(self._parts.moments)
+            if len(data) < GATHERED_BYTES and self._place is not None:
+                self._body.gather(self._place)
 
     def _take(self, step: Step) -> None:
         match step:

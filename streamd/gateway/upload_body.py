@@ -11,7 +11,7 @@ import aiohttp
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
-from streamd.gateway.moments import Moments
+from streamd.gateway.moments import Place
 from streamd.patience import Patience
 
 __all__ = ["Ending", "StoppedError", "UploadBody"]
@@ -106,8 +106,8 @@ class UploadBody:
         """Read no more; may be called twice."""
         self._patience.close()
 
-    def gather(self, moments: Moments) -> None:
-        """Let what a live producer sends frame by frame come together, to the next moment.
+    def gather(self, place: Place) -> None:
+        """Let what a live producer sends frame by frame come together, to its next moment.
 
         It waits in the kernel, so that nobody is woken: neither this process for every frame,
         nor those who read the stream.
@@ -118,7 +118,7 @@ class UploadBody:
         # Not by way of aiohttp, whose parser cannot pause at the end of a body. It reads on by
         # itself only where it has stopped for too much data, which there is not.
         transport.pause_reading()
-        moments.at_next(transport.resume_reading)
+        place.at_next(transport.resume_reading)
 
     def _idle(self, now: float, idle_until: float) -> None:
         if now >= self._ends_at:

@@ -1,36 +1,85 @@
-"""What is asked for at different times happens at the same moment."""
+"""What is asked for at different times happens at the same moments, not all of it at one."""
 
 from __future__ import annotations
 
 import asyncio
+import itertools
+from collections import Counter
 
-from streamd.gateway.moments import Moments
+import pytest
+
+from streamd.gateway.moments import ENOUGH, SLOTS, Moments, Place
+
+PERIOD = 0.2
 
 
-async def test_who_asks_between_two_moments_is_called_at_the_second() -> None:
-    """Together, in order, once, and not before it."""
-    moments, loop = Moments(0.2), asyncio.get_running_loop()
-    called: list[tuple[str, float]] = []
-    came = asyncio.Event()
+async def _called(moments: Moments, count: int, *, rounds: int) -> list[list[int]]:
+    """Let so many ask again and again; return in which slots each was called."""
+    loop = asyncio.get_running_loop()
+    slots: list[list[int]] = [[] for _ in range(count)]
+    over = asyncio.Event()
 
-    def note(name: str) -> None:
-        called.append((name, loop.time()))
-        if name == "two":
-            came.set()
+    def come(index: int, place: Place) -> None:
+        slots[index].append(int(loop.time() / (PERIOD / SLOTS)))
+        if len(slots[index]) < rounds:
+            place.at_next(lambda: come(index, place))
+        elif all(len(each) == rounds for each in slots):
+            over.set()
 
-    await asyncio.sleep(0.2 - loop.time() % 0.2)
-    asked = loop.time()
-    moments.at_next(lambda: note("one"))
-    await asyncio.sleep(0.02)
-    moments.at_next(lambda: note("two"))
-    await came.wait()
-    assert [name for name, _ in called] == ["one", "two"]
-    assert called[0][1] // 0.2 > asked // 0.2
-    came.clear()
-    moments.at_next(lambda: note("two"))
-    await came.wait()
-    assert len(called) == 3
-    assert called[2][1] // 0.2 > called[1][1] // 0.2
+    for index in range(count):
+        place = moments.take_place()
+        place.at_next(lambda index=index, place=place: come(index, place))  # type: ignore[misc]  # bound now
+        await asyncio.sleep(PERIOD / count)
+    async with asyncio.timeout(60):
+        await over.wait()
+    return slots
+
+
+async def test_few_are_called_together_once_in_a_period() -> None:
+    """Whenever they began to ask."""
+    slots = await _called(Moments(PERIOD), 4, rounds=5)
+    for each in slots:
+        steps = [later - earlier for earlier, later in itertools.pairwise(each)]
+        # A busy machine calls late, never early.
+        assert sum(steps) >= (len(steps) - 1) * SLOTS
+    assert len({each[-1] for each in slots}) <= 2
+
+
+async def test_a_place_is_left_once() -> None:
+    """Who leaves makes room, twice or not."""
+    moments = Moments(PERIOD)
+    places = [moments.take_place() for _ in range(ENOUGH)]
+    places[3].leave()
+    places[3].leave()
+    assert moments.take_place().slot == places[0].slot
+    assert moments.take_place().slot != places[0].slot
+
+
+async def test_many_are_spread_over_the_period() -> None:
+    """A moment is filled before the next is used; full ones fill evenly."""
+    moments = Moments(PERIOD)
+    some = Counter(moments.take_place().slot for _ in range(3 * ENOUGH))
+    assert sorted(some.values()) == [ENOUGH] * 3
+    for _ in range((SLOTS - 3) * ENOUGH):
+        some[moments.take_place().slot] += 1
+    assert set(some.values()) == {ENOUGH}
+    for _ in range(SLOTS):
+        some[moments.take_place().slot] += 1
+    assert set(some.values()) == {ENOUGH + 1}
+
+
+@pytest.mark.parametrize("period", [0.01, 0.1, 1.0])
+async def test_none_waits_longer_than_a_period(
+    period: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor is it called at once: the moment asked for lies within the next period."""
+    loop, asked = asyncio.get_running_loop(), []
+    monkeypatch.setattr(loop, "call_at", lambda at, *_: asked.append(at - loop.time()))
+    moments = Moments(period)
+    for _ in range(SLOTS * ENOUGH):
+        moments.take_place().at_next(lambda: None)
+    assert len(asked) == SLOTS
+    assert -0.05 < min(asked) <= max(asked) <= period + 1e-6
 
 
 async def test_an_error_is_no_others() -> None:
@@ -43,7 +92,7 @@ async def test_an_error_is_no_others() -> None:
     def fail() -> None:
         raise OSError("gone")
 
-    moments.at_next(fail)
-    moments.at_next(came.set)
+    moments.take_place().at_next(fail)
+    moments.take_place().at_next(came.set)
     await came.wait()
     assert [type(each) for each in told] == [OSError]
