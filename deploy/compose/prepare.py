@@ -11,7 +11,7 @@ import sys
 
 import boto3
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from aiokafka.errors import TopicAlreadyExistsError
+from aiokafka.errors import NoError, TopicAlreadyExistsError, for_code
 from botocore.config import Config
 
 from streamd.config import load_settings
@@ -81,12 +81,17 @@ async def _make_topics(brokers: str) -> None:
     admin = AIOKafkaAdminClient(bootstrap_servers=brokers)
     await admin.start()
     try:
-        for name in TOPICS:
-            try:
-                await admin.create_topics([NewTopic(name, num_partitions=3, replication_factor=1)])
-                _say(f"topic {name} made")
-            except TopicAlreadyExistsError:
+        wanted = [NewTopic(name, num_partitions=3, replication_factor=1) for name in TOPICS]
+        answer = await admin.create_topics(wanted)
+        # What a broker refuses is said in its answer; nothing is raised.
+        for name, code, *_ in answer.topic_errors:
+            error = for_code(code)
+            if error is TopicAlreadyExistsError:
                 _say(f"topic {name} is there")
+            elif error is NoError:
+                _say(f"topic {name} made")
+            else:
+                raise error(f"topic {name} cannot be made")
     finally:
         await admin.close()
 

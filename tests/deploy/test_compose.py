@@ -83,6 +83,14 @@ def test_streamd_accepts_its_variables(monkeypatch: pytest.MonkeyPatch) -> None:
     )
 
 
+def test_the_settings_that_stores_reads_are_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It makes topics and buckets where streamd will look for them, and needs no keys to serve."""
+    stores = streamd_settings("stores", monkeypatch)
+    settings = streamd_settings("streamd", monkeypatch)
+    assert (stores.kafka, stores.s3) == (settings.kafka, settings.s3)
+    assert stores.kinesis_video.archive_bucket == settings.kinesis_video.archive_bucket
+
+
 def test_the_archive_in_s3_is_one_variable(monkeypatch: pytest.MonkeyPatch) -> None:
     """VIDEO_ARCHIVE=s3 is enough: the bucket is named and made."""
     monkeypatch.setitem(VARIABLES, "VIDEO_ARCHIVE", "s3")
