@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 __all__ = ["LOOK_SECONDS", "watch_lag"]
 
-LOOK_SECONDS = 0.25
+LOOK_SECONDS = 0.5
 
 
 async def watch_lag(

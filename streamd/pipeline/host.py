@@ -26,8 +26,11 @@ __all__ = ["RunnableSession", "SessionHost"]
 
 logger = logging.getLogger(__name__)
 
-POLL_SECONDS = 0.5
-"""How often the store is looked at without a wake-up."""
+POLL_SECONDS = 1.25
+"""How often the store is looked at without a wake-up: with the renewal of leases of usual length.
+
+The control process wakes its workers for whatever it does itself; this is for other replicas.
+"""
 RENEWALS_PER_LEASE = 4
 REMOVE_SECONDS = 2.0
 STAY_LEASES = 2
@@ -139,7 +142,7 @@ class SessionHost:
                         await self._renew()
                         renewed_at = loop.time()
                     claimed = await self._claim()
-                    if due and not claimed:
+                    if due and self._running and not claimed:
                         await self._give_up_surplus()
                     self._note_store(None)
                 except StreamdError as error:

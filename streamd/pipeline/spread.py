@@ -16,7 +16,7 @@ from streamd.store import Store, WorkerPlace
 __all__ = ["WorkSpreader"]
 
 PATIENCE_SECONDS = 1.5
-"""What those it is meant for have not claimed by then, anybody takes. They look twice a second."""
+"""What those it is meant for have not claimed by then, anybody takes. It is longer than a poll."""
 IMPATIENT_CLAIMS = 4
 """So that several who lost patience share what is left."""
 MOVES_AT_ONCE = 2
