@@ -12,7 +12,8 @@ import yaml
 from streamd.access import CLIENT_GONE, OK
 from streamd.protocol.errors import http_status, internal_error_code
 from streamd.protocol.service import load_service
-from tests.support.dashboards import DASHBOARDS, FOLDER, Dashboard, queries, text_of
+from tests.support.dashboards import DASHBOARDS, FOLDER, queries
+from tests.support.grafana import Dashboard, text_of
 from tests.support.metrics_table import instruments, name_of
 from tests.support.written_table import ROOT
 

@@ -30,14 +30,14 @@ class Moments:
 
     def take_place(self) -> Place:
         """Return a place among those that share a moment, where there is room."""
-        fullest = max(
-            range(SLOTS),
-            key=lambda slot: (self._taken[slot] < ENOUGH, self._taken[slot], -slot),
-        )
-        if self._taken[fullest] >= ENOUGH:
-            fullest = min(range(SLOTS), key=self._taken.__getitem__)
-        self._taken[fullest] += 1
-        return Place(self, fullest)
+        taken = self._taken
+        with_room = [slot for slot in range(SLOTS) if taken[slot] < ENOUGH]
+        if with_room:
+            slot = max(with_room, key=taken.__getitem__)
+        else:
+            slot = min(range(SLOTS), key=taken.__getitem__)
+        taken[slot] += 1
+        return Place(self, slot)
 
     def leave(self, slot: int) -> None:
         """Give a place back; see :meth:`Place.leave`."""

@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import os
-import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -26,6 +24,7 @@ from tests.support.long_form import long_form
 from tests.support.postgresql import ServerMissingError, running_server
 from tests.support.rtsp_camera import RtspCamera, rtsp_camera
 from tests.support.story import create_face_search, create_stream, status_of, wait_for_status
+from tests.support.suspension import suspended
 from tests.support.video_files import write_video
 
 pytestmark = pytest.mark.service
@@ -120,24 +119,12 @@ def endpoint(daemon: Daemon, stream: str) -> str:
     return str(client.get_data_endpoint(StreamName=stream, APIName="PUT_MEDIA")["DataEndpoint"])
 
 
-def kill_all_of(daemon: Daemon) -> None:
-    """As a machine that loses its power: nobody there frees or hands over anything."""
-    workers = daemon.worker_pids()
-    os.kill(daemon.pid, signal.SIGSTOP)
-    for pid in workers:
-        os.kill(pid, signal.SIGKILL)
-    daemon.kill()
-
-
 def run_session_on(daemon: Daemon, other: Daemon, name: str) -> None:
     """Start a session while the other's worker cannot claim it."""
     (worker,) = other.worker_pids()
-    os.kill(worker, signal.SIGSTOP)
-    try:
+    with suspended(worker):
         daemon.client("rekognition").start_stream_processor(Name=name)
         wait_for_status(daemon, name, "RUNNING")
-    finally:
-        os.kill(worker, signal.SIGCONT)
 
 
 def test_a_stream_is_read_from_its_home_and_outlives_it(
@@ -160,7 +147,7 @@ def test_a_stream_is_read_from_its_home_and_outlives_it(
     wait_until(lambda: not audit(reader.records("door"), promised).lost, what="all records")
 
     with LoopingProducer(home, "door", video) as producer:
-        kill_all_of(reader)
+        reader.lose_power()
         wait_until(lambda: len(home.records("door")) >= 5, what="records made at home")
         reader.start()
         assert endpoint(reader, "door") == home.url
@@ -170,7 +157,7 @@ def test_a_stream_is_read_from_its_home_and_outlives_it(
         wait_until(lambda: producer.persisted, what="the home to take video")
         before = len(producer.persisted)
         at_reader = len(reader.records("door"))
-        kill_all_of(home)
+        home.lose_power()
         killed_at = time.monotonic()
         wait_until(lambda: len(producer.persisted) > before + 3, what="the new home's promises")
         print(f"adopted {time.monotonic() - killed_at:.1f} s after the home was killed")
@@ -199,16 +186,13 @@ def test_a_suspended_home_promises_nothing_when_it_wakes(
     with LoopingProducer(other, "yard", video) as producer:
         wait_until(lambda: len(other.records("yard")) >= 5, what="records")
         wait_until(lambda: producer.persisted, what="promises")
-        os.kill(zombie.pid, signal.SIGSTOP)
-        suspended_at = time.monotonic()
-        try:
+        with suspended(zombie.pid):
+            suspended_at = time.monotonic()
             before, promised = len(other.records("yard")), len(producer.persisted)
             wait_until(lambda: len(other.records("yard")) > before + 5, what="records go on")
             wait_until(lambda: len(producer.persisted) > promised, what="promises")
             print(f"left after {time.monotonic() - suspended_at:.1f} s")
             assert time.monotonic() - suspended_at < 2 * TAKEOVER_SECONDS
-        finally:
-            os.kill(zombie.pid, signal.SIGCONT)
         assert endpoint(other, "yard") == other.url
         wait_until(lambda: endpoint(zombie, "yard") == other.url, what="the zombie to find out")
         numbers = producer.stop()[promised:]
@@ -249,7 +233,7 @@ def test_a_camera_is_relayed_by_one_replica(start_replica: StartDaemon, camera: 
     assert first.metric("streamd_camera_up") == 1
     assert (len(relaying()), camera.sessions, received(other)) == (1, 1, 0)
 
-    kill_all_of(first)
+    first.lose_power()
     killed_at = time.monotonic()
     wait_until(lambda: received(other) >= 1, what="its video at the other")
     taken = time.monotonic() - killed_at

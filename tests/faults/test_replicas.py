@@ -7,8 +7,6 @@ can reach, every replica can go on with.
 from __future__ import annotations
 
 import contextlib
-import os
-import signal
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -25,6 +23,7 @@ from tests.support.ledger import Ledger, audit, positions
 from tests.support.live_camera import quiet_video
 from tests.support.postgresql import ServerMissingError, running_server
 from tests.support.story import create_face_search, create_stream, status_of, wait_for_status
+from tests.support.suspension import suspended
 from tests.support.tcp_proxy import tcp_proxy
 
 pytestmark = pytest.mark.service
@@ -145,12 +144,7 @@ def test_processors_of_a_killed_replica_go_on_at_the_other(
     wait_until(lambda: len(replicas.records("door")) >= 5, what="first records")
     gone = replicas.running("door")
     survivor = replicas.other(gone)
-    workers = gone.worker_pids()
-    # As a machine that loses its power: nobody there frees or hands over anything.
-    os.kill(gone.pid, signal.SIGSTOP)
-    for pid in workers:
-        os.kill(pid, signal.SIGKILL)
-    gone.kill()
+    gone.lose_power()
     killed_at = time.monotonic()
     wait_until(lambda: survivor.records("door"), what="records of the survivor")
     takeover = time.monotonic() - killed_at
@@ -180,17 +174,13 @@ def test_suspended_replica_loses_its_work_and_wakes_without_a_word(
     wait_until(lambda: len(replicas.records("yard")) >= 5, what="first records")
     zombie = replicas.running("yard")
     survivor = replicas.other(zombie)
-    pids = (zombie.pid, *zombie.worker_pids())
-    for pid in pids:
-        os.kill(pid, signal.SIGSTOP)
-    suspended_at = time.monotonic()
-    try:
+    with contextlib.ExitStack() as stack:
+        for pid in (zombie.pid, *zombie.worker_pids()):
+            stack.enter_context(suspended(pid))
+        suspended_at = time.monotonic()
         wait_until(lambda: survivor.records("yard"), what="records of the survivor")
         assert time.monotonic() - suspended_at < TAKEOVER_SECONDS
         before = len(zombie.records("yard"))
-    finally:
-        for pid in pids:
-            os.kill(pid, signal.SIGCONT)
     wait_until(
         lambda: "lease lost" in zombie.log() or "taken over" in zombie.log(),
         what="the zombie to find out",

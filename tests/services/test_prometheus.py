@@ -16,7 +16,8 @@ from tests.services.prometheus import (
     prometheus_tools,
 )
 from tests.support.daemon import Daemon, running_daemon, wait_until
-from tests.support.dashboards import DASHBOARDS, Panel
+from tests.support.dashboards import DASHBOARDS
+from tests.support.grafana import Panel
 from tests.support.live_camera import LiveCamera, quiet_video
 from tests.support.long_form import long_form
 from tests.support.story import create_face_search, wait_for_status

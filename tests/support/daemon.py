@@ -112,6 +112,14 @@ class Daemon:
         self._process.kill()
         self._process.wait(10)
 
+    def lose_power(self) -> None:
+        """Kill all of its processes, so that none frees or hands over anything."""
+        workers = self.worker_pids()
+        os.kill(self.pid, signal.SIGSTOP)
+        for pid in workers:
+            os.kill(pid, signal.SIGKILL)
+        self.kill()
+
     def get(self, path: str) -> tuple[int, str]:
         """GET a path; returns status and text."""
         try:
