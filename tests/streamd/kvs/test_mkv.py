@@ -385,3 +385,20 @@ def test_ebmlite_reads_the_same(tmp_path: Path) -> None:
         entry = next(iter(found["Tracks"]))
         codec = next(e.value for e in entry if e.name == "CodecID")
     assert (timecode, codec, names[-1]) == (77, "V_TEST", "SimpleBlock")
+
+
+@given(st.sampled_from([b"\x81", b"\x80", b"\x82", b"\x40\x01", b""]), st.binary(max_size=40))
+def test_the_quick_way_of_blocks_is_the_long_one(track: bytes, rest: bytes) -> None:
+    """A SimpleBlock of any bytes is the same, or refused the same, in a cluster of any size."""
+    payload = track + rest
+    block = bytes((ebml.SIMPLE_BLOCK,)) + size_bytes(len(payload)) + payload
+    known = HEADER + element(ebml.CLUSTER, uint_element(ebml.TIMECODE, 7) + block)
+    assert _outcome(cluster(block, timecode=7)) == _outcome(known)
+
+
+def _outcome(data: bytes) -> list[object]:
+    try:
+        found = blocks(data)
+    except MkvError:
+        return ["refused"]
+    return [(b.track_number, b.timecode, b.keyframe, b.frames, b.raw) for b in found]
