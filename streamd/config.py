@@ -197,7 +197,7 @@ class KinesisVideoSettings(Section):
     """GetMedia ends this long after the last producer has left."""
     max_connection_seconds: PositiveFloat = 45 * 60.0
     """PutMedia and GetMedia end after this time, as AWS's do."""
-    gather_seconds: Annotated[float, Field(ge=0, le=1)] = 0.1
+    gather_seconds: Annotated[float, Field(ge=0, le=1)] = 0.2
     """Frames of a live producer are taken together for so long; 0: each by itself."""
     max_fragment_seconds: Annotated[float, Field(gt=0, le=60)] = 20.0
     """A longer fragment is refused with 4002 (AWS: 20 seconds, in older documents 10)."""

@@ -41,6 +41,8 @@ JUMP_NS: Final = 5_000_000_000
 
 _Kept = Packet | FragmentInfo
 """A packet, or the end of a fragment."""
+_At = tuple[FragmentInfo, int]
+"""Which frame: its fragment and the offset in that. The frame itself would hold memory."""
 
 
 class GatedDecoder:
@@ -72,7 +74,7 @@ class GatedDecoder:
         self._codec: tuple[str, bytes] | None = None
         self._group: list[_Kept] = []  # in QUIET, from the keyframe on; its frame is out
         self._group_bytes = 0
-        self._repeated: DecodedFrame | None = None  # given out, and decoded once more
+        self._repeated: _At | None = None  # the frame given out, to be decoded once more
         self._time_ns: int | None = None  # of the newest packet, in the order they are shown
         self._shown_ns = 0  # of the frame given out last
 
@@ -241,8 +243,9 @@ class GatedDecoder:
 
     def _begin_group(self, packet: Packet, frame: DecodedFrame) -> Iterator[DecodedFrame]:
         self._group, self._group_bytes = [packet], len(packet.data)
-        self._repeated = frame
+        self._repeated = frame.fragment, frame.offset_ns
         self._shown_ns = self._frame_ns(frame)
+        self._decoder.rest()
         yield frame
 
     def _keep(self, packet: Packet) -> bool:
@@ -273,7 +276,7 @@ class GatedDecoder:
                 self._decoder.end_fragment(each)
                 continue
             for frame in self._decoder.decode([each]):
-                if given is not None and _is_same(frame, given):
+                if given is not None and _is_at(frame, given):
                     given = None
                     continue
                 yield from self._shown(frame)
@@ -388,5 +391,5 @@ def _is_entry(packet: Packet, head: PictureHead | None) -> bool:
     return packet.keyframe and head is not None and head.is_entry
 
 
-def _is_same(one: DecodedFrame, other: DecodedFrame) -> bool:
-    return one.fragment is other.fragment and one.offset_ns == other.offset_ns
+def _is_at(frame: DecodedFrame, at: _At) -> bool:
+    return frame.fragment is at[0] and frame.offset_ns == at[1]

@@ -31,8 +31,10 @@ HANGOVER_NS: Final = 3 * NS
 """Without motion and without a find, before it may be quiet."""
 RETRY_NS: Final = 300 * NS
 """In OPEN, before it is tried again."""
-FIRST_AUDIT, AUDIT_EVERY = 4, 32
-"""Of quiet groups: the first soon, then one in so many."""
+SURELY_AWAKE_NS: Final = 1_500_000_000
+"""After motion or a find: half of the hangover is left to look whether it is over."""
+FIRST_AUDIT, AUDIT_FACTOR, RAREST_AUDIT = 4, 4, 128
+"""Of quiet groups: the first soon, then ever rarer while audits find nothing."""
 FALSE_ALARM_NS: Final = 1 * NS
 """After packets that were dear for nothing: less than the hangover, the pictures were seen."""
 MOST_MISSES: Final = 3
@@ -69,7 +71,8 @@ class Gate:
         self._opened_ns = 0
         self._dear_ns = 0  # the last packet that spoke for motion
         self._dearest: Peaks | None = None  # since packets woke it
-        self._quiet_groups = 0
+        self._unaudited_groups = 0
+        self._audit_after = FIRST_AUDIT
 
     @property
     def state(self) -> State:
@@ -141,6 +144,9 @@ class Gate:
         """Whether the picture of this time is wanted by :meth:`look`."""
         if self.state is State.OPEN:
             return False
+        if self.state is State.LIVE and 0 <= time_ns - self._active_ns < SURELY_AWAKE_NS:
+            self._motion.clear()  # the next picture that is looked at does not follow on
+            return False
         looked = self._looked_ns
         return looked is None or not 0 <= time_ns - looked < LOOK_NS
 
@@ -157,6 +163,7 @@ class Gate:
     def found(self, time_ns: int) -> None:
         """Take note that the analysis found something in a picture."""
         self._active_ns = max(self._active_ns, time_ns)
+        self._moved_ns = time_ns  # no false alarm, whatever the pictures show
 
     def may_be_quiet(self) -> bool:
         """At a keyframe, everything before it decoded: whether it may be the last for now."""
@@ -187,13 +194,16 @@ class Gate:
 
     def is_audit_due(self) -> bool:
         """At the end of a quiet group, whether it is to be decoded all the same."""
-        self._quiet_groups += 1
-        return self._quiet_groups % AUDIT_EVERY == FIRST_AUDIT
+        self._unaudited_groups += 1
+        return self._unaudited_groups >= self._audit_after
 
     def audited(self, *, moved: bool) -> None:
         """Take note of what an audit showed."""
         self.stats.audits += 1
         self.stats.missed_motion += moved
+        self._unaudited_groups = 0
+        longer = min(self._audit_after * AUDIT_FACTOR, RAREST_AUDIT)
+        self._audit_after = FIRST_AUDIT if moved else longer
 
     def watch_group(self) -> Motion:
         """Return a watch over the pictures of a group that is audited."""

@@ -55,9 +55,13 @@ class Moments:
         calls.append(call)
 
     def _come(self, number: int) -> None:
-        loop = asyncio.get_running_loop()
         for call in self._calls.pop(number):
-            loop.call_soon(call)  # the error of one is no other's
+            try:
+                call()
+            except Exception as error:  # noqa: BLE001  # the error of one is no other's
+                asyncio.get_running_loop().call_exception_handler(
+                    {"message": "a producer could not be read on", "exception": error}
+                )
 
 
 class Place:

@@ -132,7 +132,7 @@ class FaceSearchAnalysis:
             self._metrics.frames_still.labels(self._processor.name).inc()
             return []
         faces = self._detect(picture)
-        self._stillness.looked(has_found=bool(faces))
+        self._stillness.looked(picture, position.media_seconds, has_found=bool(faces))
         return faces
 
     def _detect(self, picture: Picture) -> list[DetectedFace]:

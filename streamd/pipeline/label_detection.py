@@ -185,7 +185,7 @@ class LabelDetectionAnalysis:
             self._metrics.frames_still.labels(self._processor.name).inc()
             return []
         labels = self._detect(picture)
-        self._stillness.looked(has_found=bool(labels))
+        self._stillness.looked(picture, position.media_seconds, has_found=bool(labels))
         return labels
 
     def _detect(self, picture: Picture) -> list[DetectedLabel]:

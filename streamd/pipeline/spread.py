@@ -8,10 +8,10 @@ runs on the store's threads.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 
 from streamd.pipeline.share import Move, Picture
-from streamd.store import Store, WorkerPlace
+from streamd.store import LiveWorker, Store, WorkerPlace
 
 __all__ = ["WorkSpreader"]
 
@@ -50,7 +50,7 @@ class WorkSpreader:
         if room <= 0 or not self._store.has_free_sessions(lease_seconds=self._lease_seconds):
             self._free_since.clear()
             return []
-        picture = self._look()
+        picture = self._picture(self._store.live_workers(lease_seconds=self._lease_seconds))
         now = self._monotonic()
         free = [session.session_id for session in picture.free]
         self._free_since = {sid: self._free_since.get(sid, now) for sid in free}
@@ -65,9 +65,12 @@ class WorkSpreader:
             staying: Ids of the sessions here that have come just now.
 
         """
-        picture = self._look()
-        if picture.worker_count < 2 or picture.free:
-            return []  # alone, or something is on its way
+        workers = self._store.live_workers(lease_seconds=self._lease_seconds)
+        if len(workers) < 2:
+            return []  # alone: the sessions need not be read
+        picture = self._picture(workers)
+        if picture.free:
+            return []  # something is on its way
         if self._uneven_looks < LOOKS_BEFORE_MOVES:
             self._uneven_looks = self._uneven_looks + 1 if picture.is_uneven() else 0
         if self._uneven_looks < LOOKS_BEFORE_MOVES:
@@ -83,6 +86,5 @@ class WorkSpreader:
             self._store.name_successor(move.owner, move.session_ids, move.to)
         return mine
 
-    def _look(self) -> Picture:
-        workers = self._store.live_workers(lease_seconds=self._lease_seconds)
+    def _picture(self, workers: Sequence[LiveWorker]) -> Picture:
         return Picture(workers, self._store.spread_sessions(lease_seconds=self._lease_seconds))

@@ -2,7 +2,7 @@
 
 A frame is compared, inside the regions of interest, with the last one a network has looked at
 and found nothing in, not with the frame before: what moves slowly adds up until it shows. A
-network looks again after a second whatever is seen, and after ever longer times, up to eight
+network looks again after a second whatever is seen, and after ever longer times, up to sixteen
 seconds, while it finds nothing and nothing changes. While there is something in view it looks
 at every frame.
 """
@@ -19,7 +19,7 @@ __all__ = ["Stillness"]
 
 LOOK_SECONDS: Final = 1.0
 """The longest time without a look, at first."""
-LONGEST_SECONDS: Final = 8.0
+LONGEST_SECONDS: Final = 16.0
 SURELY_STILL: Final = 0.7
 """Of the change that counts as motion."""
 
@@ -32,8 +32,6 @@ class Stillness:
         self._scene = Scene(mask)
         self._empty: Luma | None = None
         self._empty_seconds = 0.0
-        self._newest: Luma | None = None
-        self._newest_seconds = 0.0
         self._look_seconds = LOOK_SECONDS
         self._has_changed = True
 
@@ -45,24 +43,26 @@ class Stillness:
             seconds: Its media time; a step back is another time.
 
         """
-        luma = picture.luma(self._crop, width_px=WIDTH_PX, height_px=HEIGHT_PX)
-        self._newest, self._newest_seconds = luma, seconds
         self._has_changed = (
             self._empty is None
             or seconds < self._empty_seconds
-            or self._scene.change(luma, self._empty) >= SURELY_STILL
+            or self._scene.change(self._luma(picture), self._empty) >= SURELY_STILL
         )
         return not self._has_changed and seconds - self._empty_seconds < self._look_seconds
 
-    def looked(self, *, has_found: bool) -> None:
+    def looked(self, picture: Picture, seconds: float, *, has_found: bool) -> None:
         """Take note of what a network found in the frame of the last :meth:`holds`."""
         if has_found or self._has_changed:
             self._look_seconds = LOOK_SECONDS
         else:
             self._look_seconds = min(2 * self._look_seconds, LONGEST_SECONDS)
-        if has_found or self._newest is None:
+        if has_found:
             self._empty = None
             return
+        luma = self._luma(picture)
         if self._empty is not None:
-            self._scene.watch(self._newest, self._empty)
-        self._empty, self._empty_seconds = self._newest, self._newest_seconds
+            self._scene.watch(luma, self._empty)
+        self._empty, self._empty_seconds = luma, seconds
+
+    def _luma(self, picture: Picture) -> Luma:
+        return picture.luma(self._crop, width_px=WIDTH_PX, height_px=HEIGHT_PX)

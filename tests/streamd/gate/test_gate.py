@@ -135,10 +135,39 @@ def test_missed_motion_is_learnt_from_and_in_the_end_given_up(gate: Gate) -> Non
     assert (gate.stats.audits, gate.stats.missed_motion) == (MOST_MISSES, MOST_MISSES)
 
 
-def test_audits_come_soon_and_then_seldom(gate: Gate) -> None:
-    """The fourth quiet group, then every 32nd after it."""
-    due = [group for group in range(1, 101) if gate.is_audit_due()]
-    assert due == [4, 36, 68, 100]
+def audits(gate: Gate, groups: int) -> list[int]:
+    """The quiet groups that are audited; nothing is found in them."""
+    due = []
+    for group in range(1, groups + 1):
+        if gate.is_audit_due():
+            gate.audited(moved=False)
+            due.append(group)
+    return due
+
+
+def test_audits_come_soon_and_then_ever_rarer(gate: Gate) -> None:
+    """The fourth quiet group, sixteen later the next, and in the end one in 128."""
+    assert audits(gate, 500) == [4, 20, 84, 212, 340, 468]
+
+
+def test_missed_motion_makes_audits_frequent_again(gate: Gate) -> None:
+    """As in the beginning: what let motion through once is not trusted for long."""
+    audits(gate, 300)
+    gate.audited(moved=True)
+    assert audits(gate, 30) == [4, 20]
+
+
+def test_a_find_is_motion_enough(gate: Gate) -> None:
+    """While somebody is seen pictures need not be looked at, and packets were dear for cause."""
+    pass_time(gate, 0, 4)
+    assert pass_time(gate, 4, 8, size=DEAR)
+    before = gate.profile
+    gate.found(8 * NS)
+    assert not gate.is_due(round(9.4 * NS))
+    assert gate.is_due(round(9.6 * NS))
+    pass_time(gate, 8, 14)
+    assert gate.may_be_quiet()
+    assert gate.profile is before
 
 
 def test_open_gate_tries_again(gate: Gate) -> None:
@@ -165,8 +194,8 @@ def test_calibration_ends_in_time() -> None:
 
 def test_looks_are_a_fifth_of_a_second_apart(gate: Gate) -> None:
     """And begin anew where time goes back."""
-    assert gate.is_due(0)
-    gate.look(NS, empty(), is_keyframe=False)
-    assert not gate.is_due(NS + 100_000_000)
-    assert gate.is_due(NS + 200_000_000)
-    assert gate.is_due(NS // 2)
+    assert gate.is_due(5 * NS)
+    gate.look(5 * NS, empty(), is_keyframe=False)
+    assert not gate.is_due(5 * NS + 100_000_000)
+    assert gate.is_due(5 * NS + 200_000_000)
+    assert gate.is_due(9 * NS // 2)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import itertools
+import os
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -54,6 +56,11 @@ def run(decoder: Decoder, events: Iterable[Event]) -> list[DecodedFrame]:
 def decode(video: Video) -> list[DecodedFrame]:
     """All frames of a video."""
     return run(Decoder(), events_of(video))
+
+
+def _resident_mb() -> float:
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
 def damage(events: list[Event], index: int, data: bytes) -> list[Event]:
@@ -366,6 +373,50 @@ def test_pictures_that_are_too_large(codec: str) -> None:
     with pytest.raises(PictureTooLargeError, match="320 x 240 pixels, 1000 pixels are the most"):
         run(Decoder(max_frame_pixels=1000), events_of(video))
     assert len(run(Decoder(max_frame_pixels=320 * 240), events_of(video))) == 2
+
+
+@pytest.mark.parametrize("codec", ["h264", "hevc"])
+def test_rest_changes_no_picture(codec: str) -> None:
+    """Who lets the memory go between two keyframes gets the same frames, at the same places."""
+    events = events_of(encode(moving_shapes(40), codec=codec, gop=10))
+    rests = Decoder()
+    frames: list[DecodedFrame] = []
+    for event in events:
+        if isinstance(event, FragmentEnded):
+            rests.end_fragment(event.fragment)
+            continue
+        if event.keyframe:
+            frames += rests.flush()
+            rests.rest()
+        frames += rests.decode([event])
+    frames += rests.drain()
+    expected = run(Decoder(), events)
+    assert [(f.fragment.number, f.offset_ns) for f in frames] == [
+        (f.fragment.number, f.offset_ns) for f in expected
+    ]
+    for frame, other in zip(frames, expected, strict=True):
+        assert np.array_equal(frame.to_rgb(), other.to_rgb())
+
+
+def test_rest_frees_the_pictures() -> None:
+    """Hundreds of idle cameras have no pictures: one of 1080p takes 3 MB."""
+    events = events_of(encode(moving_shapes(12, width_px=1920, height_px=1080), gop=12))
+    packets = [event for event in events if isinstance(event, Packet)]
+    decoders: list[Decoder] = []  # to the end, so that no memory is used twice
+
+    def megabytes_each(*, rests: bool) -> float:
+        before = _resident_mb()
+        for _ in range(8):
+            decoder = Decoder()
+            for _ in itertools.chain(decoder.decode(packets), decoder.flush()):
+                pass
+            if rests:
+                decoder.rest()
+            decoders.append(decoder)
+        return (_resident_mb() - before) / 8
+
+    assert megabytes_each(rests=False) > 3.0
+    assert megabytes_each(rests=True) < 1.5
 
 
 def test_decoder_goes_on_after_drain() -> None:
