@@ -16,6 +16,7 @@ __all__ = ["DASHBOARDS", "FOLDER", "queries"]
 
 FOLDER = ROOT / "deploy" / "grafana" / "dashboards"
 ONE = f'{AT}, stream_processor=~"$stream_processor"'
+PER_SECOND = "suffix:/s"
 BURN = "job:streamd_api_errors:ratio_rate"
 """A recording rule; its windows follow."""
 
@@ -23,7 +24,8 @@ BURN = "job:streamd_api_errors:ratio_rate"
 def _p99(name: str, by: str, where: str = AT, share: str = "0.99") -> str:
     return (
         f"histogram_quantile({share}, "
-        f"sum by ({by}, le) (rate({name}_bucket{{{where}}}[$__rate_interval])))"
+        # Where nothing was measured there is no number, and no series.
+        f"sum by ({by}, le) (rate({name}_bucket{{{where}}}[$__rate_interval]))) >= 0"
     )
 
 
@@ -98,8 +100,16 @@ OVERVIEW = Dashboard(
                 ),
             ),
             kind="table",
+            columns={
+                "severity": "Severity",
+                "alertname": "Alert",
+                "stream_processor": "Stream processor",
+                "camera": "Camera",
+                "sink": "Output",
+                "instance": "Replica",
+            },
             width=12,
-            may_be_empty=True,
+            nothing="Nothing fires",
         ),
         Panel(
             title="Behind the video",
@@ -123,13 +133,13 @@ OVERVIEW = Dashboard(
             title="Frames analysed",
             text="A second, by replica.",
             queries=((_rate("streamd_frames_analyzed_total", "instance"), "{{instance}}"),),
-            unit="cps",
+            unit=PER_SECOND,
         ),
         Panel(
             title="Results delivered",
             text="A second, by output.",
             queries=((_rate("streamd_records_delivered_total", "sink"), "{{sink}}"),),
-            unit="cps",
+            unit=PER_SECOND,
         ),
         Panel(
             title="From frame to sink",
@@ -141,18 +151,33 @@ OVERVIEW = Dashboard(
             title="Failed deliveries",
             text="A second, by output and class of error; tried again until they succeed.",
             queries=((_rate("streamd_sink_errors_total", "sink, error"), "{{sink}} {{error}}"),),
-            unit="cps",
-            may_be_empty=True,
+            unit=PER_SECOND,
+            nothing="None failed",
         ),
         Panel(
             title="Cameras",
-            text="Of the settings: 1 while a camera sends.",
+            text="Of the settings: which of them send.",
             queries=((f"max by (camera) (streamd_camera_up{{{AT}}})", "{{camera}}"),),
-            may_be_empty=True,
-            maximum=1,
+            nothing="No cameras in the settings",
+            kind="state-timeline",
+            states=((0, "away", "red"), (1, "sends", "green")),
         ),
     ),
 )
+
+_STATES = (
+    (0, "STOPPED", "gray"),
+    (1, "STARTING", "blue"),
+    (2, "RUNNING", "green"),
+    (3, "STOPPING", "blue"),
+    (4, "UPDATING", "blue"),
+    (5, "FAILED", "red"),
+)
+_EITHER = " or ".join(
+    f'{number} * streamd_stream_processor_status{{{ONE}, status="{name}"}}'
+    for number, name, _ in _STATES
+)
+_STATUS = f"max by (stream_processor) ({_EITHER})"
 
 STREAM = Dashboard(
     name="stream",
@@ -163,30 +188,23 @@ STREAM = Dashboard(
         Panel(
             title="Status",
             text="As DescribeStreamProcessor says.",
-            queries=(
-                (
-                    f"max by (stream_processor, status) (streamd_stream_processor_status{{{ONE}}})",
-                    "{{stream_processor}}: {{status}}",
-                ),
-            ),
-            kind="stat",
+            queries=((_STATUS, "{{stream_processor}}"),),
+            kind="state-timeline",
+            states=_STATES,
             width=12,
-            height=4,
         ),
         Panel(
-            title="Waiting for the sink",
-            text="Share of the outbox that is taken.",
+            title="Decoding",
+            text="Only keyframes, while the gate sees that nothing moves.",
             queries=(
                 (
-                    'max by (stream_processor) (instance:streamd_outbox_fill:ratio{stream_processor=~"$stream_processor"})',
+                    f"max by (stream_processor) (streamd_gate_quiet{{{ONE}}})",
                     "{{stream_processor}}",
                 ),
             ),
-            kind="stat",
-            unit="percentunit",
+            kind="state-timeline",
+            states=((0, "everything", "blue"), (1, "keyframes only", "green")),
             width=12,
-            height=4,
-            steps=((0, "green"), (0.5, "orange"), (0.9, "red")),
         ),
         Panel(
             title="Video read",
@@ -219,8 +237,7 @@ STREAM = Dashboard(
                 (_rate("streamd_frames_analyzed_total", "", ONE), "analysed"),
                 (_rate("streamd_frames_still_total", "", ONE), "still"),
             ),
-            unit="cps",
-            may_be_empty=False,
+            unit=PER_SECOND,
         ),
         Panel(
             title="Found",
@@ -229,17 +246,29 @@ STREAM = Dashboard(
                 (_rate("streamd_detections_total", "label", ONE), "{{label}}"),
                 (_rate("streamd_face_matches_total", "", ONE), "matched"),
             ),
-            unit="cps",
-            may_be_empty=True,
+            unit=PER_SECOND,
+            nothing="Nothing found",
         ),
         Panel(
             title="The gate",
-            text="1 while only keyframes are decoded; wakes by cause; motion it missed should be 0.",
+            text="Times it began to decode everything, by cause; motion it missed should be 0.",
             queries=(
-                (f"max by (stream_processor) (streamd_gate_quiet{{{ONE}}})", "quiet"),
                 (_rate("streamd_gate_wakes_total", "cause", ONE), "wakes: {{cause}}"),
                 (_rate("streamd_gate_missed_motion_total", "", ONE), "missed"),
             ),
+            unit=PER_SECOND,
+            at_least=0.1,
+            nothing="Nothing woke it",
+        ),
+        Panel(
+            title="Trouble",
+            text="Damaged fragments by reason, and reads begun again.",
+            queries=(
+                (_rate("streamd_fragments_damaged_total", "reason", ONE), "damaged: {{reason}}"),
+                (_rate("streamd_source_reconnects_total", "", ONE), "reconnects"),
+            ),
+            unit=PER_SECOND,
+            nothing="None",
         ),
         Panel(
             title="Outbox",
@@ -250,16 +279,21 @@ STREAM = Dashboard(
                     "{{stream_processor}}",
                 ),
             ),
+            width=12,
+            at_least=10,
         ),
         Panel(
-            title="Trouble",
-            text="Damaged fragments by reason, and reads begun again.",
+            title="Waiting for the sink",
+            text="Share of the outbox that is taken; at 100 % video waits.",
             queries=(
-                (_rate("streamd_fragments_damaged_total", "reason", ONE), "damaged: {{reason}}"),
-                (_rate("streamd_source_reconnects_total", "", ONE), "reconnects"),
+                (
+                    'max by (stream_processor) (instance:streamd_outbox_fill:ratio{stream_processor=~"$stream_processor"})',
+                    "{{stream_processor}}",
+                ),
             ),
-            unit="cps",
-            may_be_empty=True,
+            unit="percentunit",
+            width=12,
+            maximum=1,
         ),
     ),
 )
@@ -286,11 +320,12 @@ INFERENCE = Dashboard(
         ),
         Panel(
             title="Keyframes only",
-            text="1 while a worker decodes keyframes only, because it is overloaded.",
+            text="Whether a worker decodes keyframes only, because it is overloaded.",
             queries=(
                 (f"max by (instance) (streamd_analysis_keyframes_only{{{AT}}})", "{{instance}}"),
             ),
-            maximum=1,
+            kind="state-timeline",
+            states=((0, "no", "green"), (1, "overloaded", "red")),
         ),
         Panel(
             title="Inference per frame",
@@ -310,17 +345,17 @@ INFERENCE = Dashboard(
                 (_rate("streamd_frames_analyzed_total"), "analysed"),
                 (_rate("streamd_frames_still_total"), "still"),
             ),
-            unit="cps",
+            unit=PER_SECOND,
         ),
         Panel(
             title="Faces embedded",
             text="Faces found a second, and those a vector was made of; the others were followed.",
             queries=(
-                (_rate("streamd_detections_total", "label"), "{{label}} found"),
+                (_rate("streamd_detections_total", "", f'{AT}, label="FACE"'), "found"),
                 (_rate("streamd_faces_embedded_total"), "embedded"),
             ),
-            unit="cps",
-            may_be_empty=True,
+            unit=PER_SECOND,
+            nothing="Nobody found",
         ),
         Panel(
             title="Sessions",
@@ -329,11 +364,13 @@ INFERENCE = Dashboard(
                 (f"sum by (instance, kind) (streamd_sessions{{{AT}}})", "{{instance}} {{kind}}"),
             ),
             stacked=True,
+            at_least=5,
         ),
         Panel(
             title="Streams decoded",
             text="All stream processors on one video stream share one decode in a worker.",
             queries=((f"sum by (instance) (streamd_feeds{{{AT}}})", "{{instance}}"),),
+            at_least=5,
         ),
         Panel(
             title="Workers",
@@ -345,6 +382,7 @@ INFERENCE = Dashboard(
                     "{{instance}} restarts",
                 ),
             ),
+            at_least=5,
         ),
     ),
 )
@@ -370,11 +408,12 @@ API = Dashboard(
             queries=((f"max({BURN}1h) / 0.001", "1 h"), (f"max({BURN}6h) / 0.001", "6 h")),
             width=18,
             height=5,
+            at_least=1,
         ),
         Panel(
             title="Requests",
             text="A second, by operation.",
-            queries=((_rate("streamd_api_requests_total", "operation"), "{{operation}}"),),
+            queries=((_rate("streamd_api_requests_total", "operation") + " > 0", "{{operation}}"),),
             unit="reqps",
         ),
         Panel(
@@ -384,13 +423,14 @@ API = Dashboard(
                 (_rate("streamd_api_requests_total", "code", f'{AT}, code!~"200|OK"'), "{{code}}"),
             ),
             unit="reqps",
-            may_be_empty=True,
+            nothing="None",
         ),
         Panel(
             title="Server faults",
             text="What the error budget counts.",
             queries=((f"max({BURN}5m)", "of all requests"),),
             unit="percentunit",
+            at_least=0.01,
         ),
         Panel(
             title="Time to answer",
@@ -405,6 +445,7 @@ API = Dashboard(
                 (f"sum(streamd_put_media_connections{{{AT}}})", "PutMedia"),
                 (f"sum(streamd_get_media_connections{{{AT}}})", "GetMedia"),
             ),
+            at_least=5,
         ),
         Panel(
             title="Fragments",
@@ -413,7 +454,7 @@ API = Dashboard(
                 (_rate("streamd_fragments_received_total"), "taken"),
                 (_rate("streamd_fragments_rejected_total", "error_code"), "{{error_code}}"),
             ),
-            unit="cps",
+            unit=PER_SECOND,
         ),
         Panel(
             title="Archive",
@@ -439,9 +480,10 @@ API = Dashboard(
         ),
         Panel(
             title="Store",
-            text="1 while the store answers in time.",
+            text="Whether the store answers in time.",
             queries=((f"min by (instance) (streamd_store_up{{{AT}}})", "{{instance}}"),),
-            maximum=1,
+            kind="state-timeline",
+            states=((0, "does not answer", "red"), (1, "answers", "green")),
         ),
     ),
 )

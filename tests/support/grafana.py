@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 __all__ = ["AT", "Dashboard", "Panel", "text_of"]
@@ -30,10 +30,21 @@ class Panel:
     height: int = 7
     steps: Sequence[tuple[float, str]] = ()
     """From which value on which colour."""
-    may_be_empty: bool = False
-    """Whether a daemon that is well has nothing to show."""
+    nothing: str = ""
+    """What it says where a daemon that is well has nothing to show."""
     stacked: bool = False
     maximum: float | None = None
+    at_least: float | None = None
+    """How far the axis reaches, however small the values; else 0 alone is drawn up to 100."""
+    states: Sequence[tuple[int, str, str]] = ()
+    """Of a ``state-timeline``: value, its name and its colour."""
+    columns: Mapping[str, str] = field(default_factory=dict)
+    """Of a ``table``: labels in their order, and their headings."""
+
+    @property
+    def may_be_empty(self) -> bool:
+        """Whether a daemon that is well has nothing to show."""
+        return bool(self.nothing)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,7 +129,7 @@ def _laid_out(panels: Sequence[Panel]) -> list[dict[str, Any]]:
 
 
 def _panel(panel: Panel) -> dict[str, Any]:
-    is_now = panel.kind != "timeseries"
+    is_now = panel.kind not in ("timeseries", "state-timeline")
     targets = [
         {
             "refId": chr(ord("A") + number),
@@ -130,41 +141,92 @@ def _panel(panel: Panel) -> dict[str, Any]:
         }
         for number, (expression, legend) in enumerate(panel.queries)
     ]
-    defaults: dict[str, Any] = {"unit": panel.unit}
-    if panel.kind == "timeseries":
-        defaults |= {"min": 0, "custom": {"fillOpacity": 10, "showPoints": "never"}}
-        if panel.stacked:
-            defaults["custom"]["stacking"] = {"mode": "normal"}
-    if panel.maximum is not None:
-        defaults["max"] = panel.maximum
-    if panel.steps:
-        steps = [
-            {"value": None if number == 0 else value, "color": color}
-            for number, (value, color) in enumerate(panel.steps)
-        ]
-        defaults |= {
-            "color": {"mode": "thresholds"},
-            "thresholds": {"mode": "absolute", "steps": steps},
-        }
-    options: dict[str, Any] = {"tooltip": {"mode": "multi", "sort": "desc"}}
-    if panel.kind == "stat":
-        named = any(legend for _, legend in panel.queries)
-        options = {
-            "colorMode": "value",
-            "graphMode": "none",
-            "textMode": "name" if "status" in panel.queries[0][1] else "auto" if named else "value",
-            "reduceOptions": {"calcs": ["lastNotNull"]},
-        }
     found: dict[str, Any] = {
         "type": panel.kind,
         "title": panel.title,
         "description": panel.text,
         "datasource": DATASOURCE,
         "targets": targets,
-        "fieldConfig": {"defaults": defaults, "overrides": []},
-        "options": options if panel.kind != "table" else {},
+        "fieldConfig": {"defaults": _defaults(panel), "overrides": []},
+        "options": _options(panel),
     }
     if panel.kind == "table":
-        hidden = dict.fromkeys(("Time", "Value", "__name__", "alertstate", "job"), True)
-        found["transformations"] = [{"id": "organize", "options": {"excludeByName": hidden}}]
+        found |= _table(panel)
     return found
+
+
+def _defaults(panel: Panel) -> dict[str, Any]:
+    found: dict[str, Any] = {"unit": panel.unit}
+    if panel.nothing:
+        found["noValue"] = panel.nothing
+    if panel.kind == "timeseries":
+        custom: dict[str, Any] = {"fillOpacity": 10, "lineWidth": 2, "showPoints": "never"}
+        if panel.stacked:
+            custom["stacking"] = {"mode": "normal"}
+        if panel.at_least is not None:
+            custom["axisSoftMax"] = panel.at_least
+        found |= {"min": 0, "custom": custom}
+    if panel.maximum is not None:
+        found["max"] = panel.maximum
+    if panel.states:
+        named = {
+            str(value): {"text": name, "color": colour, "index": index}
+            for index, (value, name, colour) in enumerate(panel.states)
+        }
+        found |= {
+            "mappings": [{"type": "value", "options": named}],
+            "custom": {"fillOpacity": 70, "lineWidth": 0},
+        }
+    if panel.steps:
+        steps = [
+            {"value": None if number == 0 else value, "color": color}
+            for number, (value, color) in enumerate(panel.steps)
+        ]
+        found |= {
+            "color": {"mode": "thresholds"},
+            "thresholds": {"mode": "absolute", "steps": steps},
+        }
+    return found
+
+
+def _table(panel: Panel) -> dict[str, Any]:
+    """Return what puts labels into columns; those that an alert lacks are a dash in its row."""
+    hidden = dict.fromkeys(("Time", "Value", "__name__", "alertstate", "job"), True)
+    dash = {"id": "noValue", "value": "-"}
+    return {
+        "fieldConfig": {
+            "defaults": _defaults(panel),
+            "overrides": [{"matcher": {"id": "byType", "options": "string"}, "properties": [dash]}],
+        },
+        "transformations": [
+            {
+                "id": "organize",
+                "options": {
+                    "excludeByName": hidden,
+                    "indexByName": {name: index for index, name in enumerate(panel.columns)},
+                    "renameByName": dict(panel.columns),
+                },
+            }
+        ],
+    }
+
+
+def _options(panel: Panel) -> dict[str, Any]:
+    if panel.kind == "timeseries":
+        return {"tooltip": {"mode": "multi", "sort": "desc"}}
+    if panel.kind == "state-timeline":
+        return {
+            "mergeValues": True,
+            "showValue": "auto",
+            "rowHeight": 0.8,
+            "legend": {"showLegend": False},
+        }
+    if panel.kind == "stat":
+        named = any(legend for _, legend in panel.queries)
+        return {
+            "colorMode": "value",
+            "graphMode": "none",
+            "textMode": "auto" if named else "value",
+            "reduceOptions": {"calcs": ["lastNotNull"]},
+        }
+    return {}
