@@ -34,6 +34,8 @@ SUM = "h1:5/kewqSFNlHQa9NqZxrOkXCBlEuJOvb+8gFOUxSWFv0="
 TARGET = Path(__file__).parents[2] / ".venv" / "services" / f"prometheus-{VERSION}"
 BUILD_SECONDS = 3600.0
 START_SECONDS = 60.0
+_HURRIED = "scrape_interval: 2s, scrape_timeout: 2s, evaluation_interval: 1s"
+_AS_DEPLOYED = "scrape_interval: 15s, scrape_timeout: 10s, evaluation_interval: 15s"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,24 +84,38 @@ class Prometheus:
         folder: Where its data and settings lie.
         targets: ``HOST:PORT`` of the daemons to scrape.
         rules: A rules file; its times are shortened, see :func:`shortened`.
+        hurried: If false, it scrapes and evaluates as seldom as ``deploy/prometheus`` has it, and
+            times of rules are those of the file.
 
     """
 
     def __init__(
-        self, tools: PrometheusTools, folder: Path, *, targets: list[str], rules: Path
+        self,
+        tools: PrometheusTools,
+        folder: Path,
+        *,
+        targets: list[str],
+        rules: Path,
+        hurried: bool = True,
     ) -> None:
         self._tools = tools
         self._folder = folder
         self._port = free_port()
         self._process: subprocess.Popen[bytes] | None = None
-        (folder / "rules.yml").write_text(shortened(rules.read_text()))
+        text = rules.read_text()
+        (folder / "rules.yml").write_text(shortened(text) if hurried else text)
         (folder / "prometheus.yml").write_text(
-            "global: {scrape_interval: 2s, scrape_timeout: 2s, evaluation_interval: 1s}\n"
+            f"global: {{{_HURRIED if hurried else _AS_DEPLOYED}}}\n"
             "rule_files: [rules.yml]\n"
             "scrape_configs:\n"
             "  - job_name: streamd\n"
             f"    static_configs: [{{targets: {json.dumps(targets)}}}]\n"
         )
+
+    @property
+    def url(self) -> str:
+        """Where it listens."""
+        return f"http://127.0.0.1:{self._port}"
 
     def query(self, expression: str) -> list[dict[str, Any]]:
         """Return the vector an expression has now; fails if it cannot be evaluated."""
@@ -153,7 +169,7 @@ class Prometheus:
             return json.load(answer)["data"]
 
     def _open(self, path: str) -> Any:
-        return urllib.request.urlopen(f"http://127.0.0.1:{self._port}{path}", timeout=10)
+        return urllib.request.urlopen(self.url + path, timeout=10)
 
 
 def shortened(rules: str) -> str:
