@@ -2,7 +2,7 @@
 
 ``tests.services.grafana`` says where the Grafana comes from. A picture of each dashboard is taken;
 ``STREAMD_SCREENSHOTS`` names the folder to keep them in. The README's picture is made anew by
-``STREAMD_GRAFANA_PICTURE=deploy/grafana.png STREAMD_GRAFANA_MINUTES=13`` (with the shared media).
+``STREAMD_GRAFANA_PICTURE=deploy/grafana.png STREAMD_GRAFANA_MINUTES=10`` (with the shared media).
 """
 
 from __future__ import annotations

@@ -218,6 +218,7 @@ def _options(panel: Panel) -> dict[str, Any]:
         return {
             "mergeValues": True,
             "showValue": "auto",
+            "alignValue": "center",
             "rowHeight": 0.8,
             "legend": {"showLegend": False},
         }
