@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import stat
 from collections.abc import Sequence
 from pathlib import Path
@@ -99,8 +100,10 @@ class CallerKeys:
 
 def _warn_of_readers(path: Path) -> None:
     try:
-        mode = path.stat().st_mode
+        found = path.stat()
     except OSError:
         return  # reading it will say so
-    if mode & (stat.S_IRWXG | stat.S_IRWXO):
+    # Kubernetes gives a Secret to root and to a group of the pod alone: its way of ours only.
+    ours = found.st_uid == os.geteuid()
+    if found.st_mode & (stat.S_IRWXO | (stat.S_IRWXG if ours else 0)):
         logger.warning("%s can be read by others, it holds secrets: chmod 600", path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
 import importlib.metadata
 import shutil
 import socket
@@ -22,7 +23,8 @@ from streamd.cli.checks_cameras import check_cameras
 from streamd.cli.checks_outputs import check_archive, check_outputs
 from streamd.cli.findings import NETWORK_SECONDS, Check, Finding, broken, good, notable
 from streamd.cli.output import megabytes
-from streamd.config import Settings
+from streamd.cli.probe import answer_of
+from streamd.config import ServerSettings, Settings
 from streamd.errors import StreamdError
 from streamd.logs import masked
 
@@ -174,18 +176,19 @@ def check_daemon(settings: Settings) -> Iterator[Finding]:
     host = "127.0.0.1" if server.host in {"0.0.0.0", "::"} else server.host  # noqa: S104 - compared, not bound
     url = f"{scheme}://{host}:{server.port}"
     try:
-        with urllib.request.urlopen(f"{url}/readyz", timeout=NETWORK_SECONDS) as answer:  # noqa: S310 - http(s) by construction
-            yield good("daemon", f"serves on {url} ({answer.read(80).decode().strip()})")
-            return
-    except urllib.error.HTTPError as error:
-        detail = error.read(200).decode(errors="replace").strip()
-        if error.code == 503:
-            yield notable("daemon", f"{url} is not ready: {detail}", "wait, or read its log")
-        else:
-            yield broken("daemon", f"{url} is something else", "choose another server.listen")
+        status, detail = answer_of(server, "/readyz", timeout_seconds=NETWORK_SECONDS)
+    except (OSError, http.client.HTTPException):
+        yield from _port(server)
         return
-    except (urllib.error.URLError, OSError):
-        pass
+    if status == http.HTTPStatus.OK:
+        yield good("daemon", f"serves on {url} ({detail})")
+    elif status == http.HTTPStatus.SERVICE_UNAVAILABLE:
+        yield notable("daemon", f"{url} is not ready: {detail}", "wait, or read its log")
+    else:
+        yield broken("daemon", f"{url} is something else", "choose another server.listen")
+
+
+def _port(server: ServerSettings) -> Iterator[Finding]:
     try:
         with socket.create_server((server.host, server.port)):
             pass

@@ -29,7 +29,8 @@ def migrate(
     from streamd.store import Store  # noqa: PLC0415
     from streamd.store.database import newest_version  # noqa: PLC0415
 
-    settings = load_settings(config, serve_overrides(data_dir, None))
+    # Nothing is served: who may call does not matter, nor where.
+    settings = load_settings(config, serve_overrides(data_dir, None, insecure=True))
     store = Store(settings.store_url, clock=SystemClock())
     try:
         before = store.migrate()

@@ -189,4 +189,5 @@ def _settings(config: Path | None, data_dir: Path | None) -> Settings:
     from streamd.cli.serve import serve_overrides  # noqa: PLC0415
     from streamd.config import load_settings  # noqa: PLC0415
 
-    return load_settings(config, serve_overrides(data_dir, None))
+    # Nothing is served: who may call does not matter, nor where.
+    return load_settings(config, serve_overrides(data_dir, None, insecure=True))

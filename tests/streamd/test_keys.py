@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -138,6 +139,24 @@ def test_a_file_others_can_read_is_warned_of(
     keys.load()
     assert "can be read by others" in caplog.text
     assert "AKIDFILE" in _ids(keys)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="gives a file to another user")
+def test_a_file_that_a_group_was_given_is_not_warned_of(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As Kubernetes gives a Secret to a pod: of another user, for a group of ours."""
+    path = _write(tmp_path / "keys.toml", TOML)
+    path.chmod(0o440)
+    _keys(path).load()
+    assert "can be read by others" in caplog.text, "a group of ours may be anybody's"
+    caplog.clear()
+    os.chown(path, 65532, os.getegid())
+    _keys(path).load()
+    assert not caplog.records
+    path.chmod(0o444)
+    _keys(path).load()
+    assert "can be read by others" in caplog.text
 
 
 def test_without_signatures_no_key_is_read(tmp_path: Path) -> None:

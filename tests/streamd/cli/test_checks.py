@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import http.server
 import importlib.metadata
+import ssl
 import threading
 import time
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ from streamd.cli import app, checks
 from streamd.cli.findings import Verdict, run_check
 from streamd.config import load_settings
 from streamd.store import Store
+from tests.support.certificates import self_signed
 from tests.support.checks import only, settings
 from tests.support.clock import ManualClock
 
@@ -32,8 +34,10 @@ def _no_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @contextlib.contextmanager
-def http_server(*, status: int = 200, date: str | None = None) -> Iterator[str]:
-    """Serve one answer to everything."""
+def http_server(
+    *, status: int = 200, date: str | None = None, pair: tuple[Path, Path] | None = None
+) -> Iterator[str]:
+    """Serve one answer to everything, with TLS where there are a certificate and its key."""
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -50,6 +54,10 @@ def http_server(*, status: int = 200, date: str | None = None) -> Iterator[str]:
             del arguments
 
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    if pair is not None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(*pair)
+        server.socket = context.wrap_socket(server.socket, server_side=True)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     try:
@@ -129,6 +137,16 @@ def test_daemon_that_serves() -> None:
     with http_server() as url:
         found = load_settings(overrides={"server": {"listen": url.removeprefix("http://")}})
         assert only(checks.check_daemon, found).verdict is Verdict.GOOD
+
+
+def test_daemon_that_serves_with_tls(tmp_path: Path) -> None:
+    """Its certificate is for another name than the loopback address, and nobody here trusts it."""
+    certificate, key = self_signed(tmp_path)
+    with http_server(pair=(certificate, key)) as url:
+        server = {"listen": url.removeprefix("http://"), "tls_cert": certificate, "tls_key": key}
+        finding = only(checks.check_daemon, load_settings(overrides={"server": server}))
+    assert finding.verdict is Verdict.GOOD
+    assert "https://" in finding.detail
 
 
 def test_daemon_that_starts() -> None:

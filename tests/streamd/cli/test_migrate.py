@@ -44,6 +44,13 @@ def test_wrong_settings_are_an_error(tmp_path: Path) -> None:
     assert not (tmp_path / "data").exists()
 
 
+def test_who_may_call_does_not_matter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The container image listens on all addresses; a Job that migrates has no keys."""
+    monkeypatch.setenv("STREAMD_SERVER__LISTEN", "0.0.0.0:8700")
+    done = CliRunner().invoke(app, ["migrate", "--data-dir", str(tmp_path / "data")])
+    assert done.exit_code == 0, done.output
+
+
 @pytest.mark.service
 def test_user_and_password_may_come_from_the_environment_of_postgresql(
     monkeypatch: pytest.MonkeyPatch,
