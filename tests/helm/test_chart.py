@@ -312,6 +312,16 @@ def test_upgrades_change_nothing_that_cannot_be_changed() -> None:
     assert "0.1.0" not in str(before["volumeClaimTemplates"])
 
 
+def test_a_rolling_update_names_its_partition() -> None:
+    """Kubernetes adds none of its own, and without one makes old pods again; OnDelete has none."""
+    rolling = {"type": "RollingUpdate", "rollingUpdate": {"partition": 0}}
+    assert render().one("StatefulSet")["spec"]["updateStrategy"] == rolling
+    chosen = render(sets=["updateStrategy.rollingUpdate.partition=2"]).one("StatefulSet")
+    assert chosen["spec"]["updateStrategy"]["rollingUpdate"] == {"partition": 2}
+    by_hand = render(sets=["updateStrategy.type=OnDelete"]).one("StatefulSet")
+    assert by_hand["spec"]["updateStrategy"] == {"type": "OnDelete"}
+
+
 def test_pods_are_replaced_when_settings_change() -> None:
     """A change of the settings, or of a secret given as a value, changes the pod."""
     seen = [

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import boto3
 from botocore.config import Config
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 
 
 def first_key() -> tuple[str, str]:
@@ -47,5 +47,8 @@ def ask(service: str, operation: str) -> None:
     sys.stdout.write(f"{service} {operation}: answered\n")
 
 
-ask("rekognition", "list_stream_processors")
-ask("kinesisvideo", "list_streams")
+try:
+    ask("rekognition", "list_stream_processors")
+    ask("kinesisvideo", "list_streams")
+except (BotoCoreError, ClientError) as error:
+    sys.exit(f"no: {error}")

@@ -90,6 +90,14 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- if or (gt (int .Values.replicaCount) 1) .Values.autoscaling.enabled }}true{{ end }}
 {{- end }}
 
+{{/* How many pods the cluster has, or the autoscaler wants; empty where nobody knows. */}}
+{{- define "streamd.replicasNow" -}}
+{{- $name := include "streamd.fullname" . }}
+{{- $set := lookup "apps/v1" "StatefulSet" .Release.Namespace $name }}
+{{- $scaler := lookup "autoscaling/v2" "HorizontalPodAutoscaler" .Release.Namespace $name }}
+{{- dig "spec" "replicas" (dig "status" "desiredReplicas" "" $scaler) $set }}
+{{- end }}
+
 {{/* How many replicas have a host of their own; the argument is ingress.perReplica or gateway's. */}}
 {{- define "streamd.perReplicaCount" -}}
 {{- $values := .root.Values }}
