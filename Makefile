@@ -16,7 +16,7 @@ DEMO_ARGS = $(if $(SOURCE),--source "$(SOURCE)") $(if $(FACE),--face "$(FACE)") 
             $(if $(OUTPUT),--output "$(OUTPUT)")
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format types imports unit again clients services prometheus chart bench bench-api \
+.PHONY: help demo test lint format types imports unit again clients services prometheus kubernetes chart bench bench-api \
         bench-vectors bench-gate console fuzz soak lock image clean
 
 help: ## Show what can be made
@@ -69,6 +69,10 @@ rtsp-server: $(VENV)/.test-ready ## Build the media server that the camera tests
 prometheus: $(VENV)/.test-ready ## Build Prometheus and promtool, which the monitoring tests run
 	@echo "== a real Prometheus (its tests are skipped where it cannot be had); takes some minutes"
 	@$(BIN)/python -m tests.services.prometheus
+
+kubernetes: $(VENV)/.test-ready ## Build Kubernetes, in which the chart is installed with STREAMD_KUBERNETES=image
+	@echo "== a real Kubernetes (its tests are skipped where it cannot be had); takes 20 minutes"
+	@$(BIN)/python -m tests.services.kubernetes.programs
 
 bench: $(VENV)/.bench-ready ## Measure streamd beside a plain loop, a pipe and the floor, or BENCH_ARGS=--quick
 	@$(BIN)/python -m tests.bench $(BENCH_ARGS)

@@ -22,7 +22,7 @@ import yaml
 
 from tests.services.fetched import ServiceUnavailableError, fetched, tell
 
-__all__ = ["CRD_GROUPS", "KUBERNETES", "crd_schema", "helm", "helm_program"]
+__all__ = ["CRD_GROUPS", "KUBERNETES", "crd_folder", "crd_schema", "helm", "helm_program"]
 
 MODULE, VERSION = "helm.sh/helm/v3", "v3.22.0"
 KUBERNETES = "1.37"
@@ -102,16 +102,27 @@ def crd_schema(api_version: str, kind: str) -> dict[str, Any]:
 
     """
     group, _, version = api_version.partition("/")
-    module, folder = _DEFINITIONS[group]
+    module, _ = _DEFINITIONS[group]
 
     def make(target: Path) -> None:
-        told = json.loads(_go(("mod", "download", "-json", module), seconds=BUILD_SECONDS))
-        found = _definition(Path(told["Dir"]) / folder, version, kind)
+        found = _definition(crd_folder(group), version, kind)
         target.write_text(json.dumps(found))
 
     name = f"crd-{kind}-{version}-{module.rpartition('@')[2]}.json"
     schema: dict[str, Any] = json.loads(fetched(CACHE / name, make, tools=("go",)).read_text())
     return schema
+
+
+def crd_folder(group: str) -> Path:
+    """Return the folder with the definitions of a group's kinds, as its module has them.
+
+    Raises:
+        ServiceUnavailableError: If they cannot be had.
+
+    """
+    module, folder = _DEFINITIONS[group]
+    told = json.loads(_go(("mod", "download", "-json", module), seconds=BUILD_SECONDS))
+    return Path(told["Dir"]) / folder
 
 
 def _definition(folder: Path, version: str, kind: str) -> dict[str, Any]:

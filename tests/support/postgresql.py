@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-__all__ = ["ServerMissingError", "running_server"]
+__all__ = ["ServerMissingError", "running_server", "server_programs"]
 
 
 class ServerMissingError(Exception):
@@ -21,7 +21,7 @@ class ServerMissingError(Exception):
 @contextlib.contextmanager
 def running_server() -> Iterator[str]:
     """Run a throw-away server on a Unix socket; gives the URL of its empty database."""
-    programs = _programs()
+    programs = server_programs()
     directory = Path(tempfile.mkdtemp(prefix="streamd-pg-"))  # tmp_path is closed to others
     try:
         user = _unprivileged(directory)
@@ -39,7 +39,13 @@ def running_server() -> Iterator[str]:
         shutil.rmtree(directory, ignore_errors=True)
 
 
-def _programs() -> Path:
+def server_programs() -> Path:
+    """Return the folder of the server's programs.
+
+    Raises:
+        ServerMissingError: If there is none.
+
+    """
     for path in sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), reverse=True):
         return path.parent
     found = shutil.which("initdb")
