@@ -71,7 +71,7 @@ prometheus: $(VENV)/.test-ready ## Build Prometheus and promtool, which the moni
 	@$(BIN)/python -m tests.services.prometheus
 
 kubernetes: $(VENV)/.test-ready ## Build Kubernetes, in which the chart is installed with STREAMD_KUBERNETES=image
-	@echo "== a real Kubernetes (its tests are skipped where it cannot be had); takes 20 minutes"
+	@echo "== a real Kubernetes (its tests are skipped where it cannot be had); takes 10 to 20 minutes"
 	@$(BIN)/python -m tests.services.kubernetes.programs
 
 bench: $(VENV)/.bench-ready ## Measure streamd beside a plain loop, a pipe and the floor, or BENCH_ARGS=--quick
