@@ -8,10 +8,13 @@ from typing import Final
 
 __all__ = ["Moments", "Place"]
 
-SLOTS: Final = 16
+SLOTS: Final = 32
 """Moments in one period."""
-ENOUGH: Final = 16
-"""So many share a moment before the next one is used: a few milliseconds of the event loop."""
+ENOUGH: Final = 8
+"""So many share a moment before the next one is used: a few milliseconds of an event loop."""
+_BITS: Final = SLOTS.bit_length() - 1
+_ORDER: Final = sorted(range(SLOTS), key=lambda slot: f"{slot:0{_BITS}b}"[::-1])
+"""Slots as they are filled: each as far as can be from those before it, the half, the quarters."""
 
 
 class Moments:
@@ -31,11 +34,11 @@ class Moments:
     def take_place(self) -> Place:
         """Return a place among those that share a moment, where there is room."""
         taken = self._taken
-        with_room = [slot for slot in range(SLOTS) if taken[slot] < ENOUGH]
+        with_room = [slot for slot in _ORDER if taken[slot] < ENOUGH]
         if with_room:
             slot = max(with_room, key=taken.__getitem__)
         else:
-            slot = min(range(SLOTS), key=taken.__getitem__)
+            slot = min(_ORDER, key=taken.__getitem__)
         taken[slot] += 1
         return Place(self, slot)
 

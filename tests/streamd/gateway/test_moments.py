@@ -55,6 +55,13 @@ async def test_a_place_is_left_once() -> None:
     assert moments.take_place().slot != places[0].slot
 
 
+async def test_moments_in_use_are_far_apart() -> None:
+    """Whoever reads the streams has time for one lot before the next one comes."""
+    moments = Moments(PERIOD)
+    slots = {moments.take_place().slot for _ in range(4 * ENOUGH)}
+    assert slots == {0, SLOTS // 4, SLOTS // 2, 3 * SLOTS // 4}
+
+
 async def test_many_are_spread_over_the_period() -> None:
     """A moment is filled before the next is used; full ones fill evenly."""
     moments = Moments(PERIOD)
