@@ -17,7 +17,7 @@ DEMO_ARGS = $(if $(SOURCE),--source "$(SOURCE)") $(if $(FACE),--face "$(FACE)") 
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint format types imports unit again clients services prometheus kubernetes chart bench bench-api \
-        bench-vectors bench-gate console fuzz soak lock image clean
+        bench-vectors bench-batches bench-gate console fuzz soak lock image clean
 
 help: ## Show what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 18
@@ -82,6 +82,9 @@ bench-api: $(VENV)/.bench-ready ## Measure API requests beside a bare server and
 
 bench-vectors: $(VENV)/.bench-ready ## Measure face search at 10 thousand to 1 million faces
 	@$(BIN)/python -m tests.bench.vectors $(BENCH_ARGS)
+
+bench-batches: $(VENV)/.bench-ready ## Measure a network in batches, on a GPU where there is one
+	@$(BIN)/python -m tests.bench.batches $(BENCH_ARGS)
 
 bench-gate: $(VENV)/.bench-ready ## Measure what the gate saves on many scenes, and whether it loses anything
 	@$(BIN)/python -m tests.bench.gate $(BENCH_ARGS)

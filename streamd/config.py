@@ -269,6 +269,10 @@ class ModelsSettings(Section):
     """Name of the label pack; ``auto``: the best one present, else PERSON from faces."""
     providers: tuple[str, ...] = ("cpu",)
     """ONNX Runtime execution providers in order: ``cuda``, ``cpu``."""
+    batch_size: PositiveInt | None = None
+    """Most pictures of several streams in one run of a network; ``None``: 1 on a CPU, else 16."""
+    batch_window_ms: Annotated[float, Field(ge=0, le=1000)] = 0.0
+    """How long a run waits for others to join it although the device is idle."""
 
 
 class ConsoleSettings(Section):

@@ -17,6 +17,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from processors.errors import NetworkError
+from processors.models.batches import Batcher
 
 __all__ = ["PROVIDERS", "Network", "RuntimeOptions", "available_providers"]
 
@@ -32,6 +33,9 @@ PROVIDERS: Mapping[str, str] = {
 }
 """Short names of execution providers, and ONNX Runtime's own."""
 
+BATCH_SIZE = 16
+"""Of runs on a device, unless something else is asked."""
+
 # ONNX Runtime's arena grows by doubling unless told otherwise, and keeps what it has.
 # One arena for all networks, growing by what is asked, holds the largest run and no more.
 _ARENA_SAME_AS_REQUESTED = 1
@@ -45,6 +49,10 @@ class RuntimeOptions:
     """Execution providers by short name, best first; later ones are fallbacks."""
     intra_op_threads: int = 1
     """Threads inside one run. Small networks get slower with more than one on a CPU."""
+    batch_size: int | None = None
+    """Most pictures, of several threads, in one run; ``None``: 1 on a CPU, else 16."""
+    batch_window_seconds: float = 0.0
+    """How long a run waits for others to join it although the device is idle."""
 
     def __post_init__(self) -> None:
         unknown = [name for name in self.providers if name not in PROVIDERS]
@@ -54,6 +62,12 @@ class RuntimeOptions:
             )
         if self.intra_op_threads < 1:
             raise ValueError(f"intra_op_threads must be 1 or more, got {self.intra_op_threads}")
+        if self.batch_size is not None and self.batch_size < 1:
+            raise ValueError(f"batch_size must be 1 or more, got {self.batch_size}")
+        if not self.batch_window_seconds >= 0:
+            raise ValueError(
+                f"batch_window_seconds must be 0 or more, got {self.batch_window_seconds}"
+            )
 
 
 class Network:
@@ -99,6 +113,12 @@ class Network:
                 self.providers[0],
                 extra={"provider": self.providers[0]},
             )
+        self._batcher = self._make_batcher(options)
+
+    @property
+    def is_batched(self) -> bool:
+        """Whether runs of several threads are taken together."""
+        return self._batcher is not None
 
     def run(self, **inputs: NDArray[Any]) -> list[NDArray[Any]]:
         """Run the network on arrays named as its inputs; safe from many threads at once.
@@ -107,9 +127,22 @@ class Network:
             NetworkError: If the arrays do not fit the network.
 
         """
+        return self._run(inputs) if self._batcher is None else self._batcher(inputs)
+
+    def _run(self, inputs: Mapping[str, NDArray[Any]]) -> list[NDArray[Any]]:
         with _translated("running a network"):
-            results: list[NDArray[Any]] = self._session.run(None, inputs)
+            results: list[NDArray[Any]] = self._session.run(None, dict(inputs))
         return results
+
+    def _make_batcher(self, options: RuntimeOptions) -> Batcher | None:
+        usual = 1 if self.providers[0] == PROVIDERS["cpu"] else BATCH_SIZE
+        most_rows = usual if options.batch_size is None else options.batch_size
+        shapes = [
+            item.shape for item in (*self._session.get_inputs(), *self._session.get_outputs())
+        ]
+        if most_rows < 2 or not all(shape and not isinstance(shape[0], int) for shape in shapes):
+            return None
+        return Batcher(self._run, most_rows=most_rows, window_seconds=options.batch_window_seconds)
 
 
 def available_providers() -> tuple[str, ...]:

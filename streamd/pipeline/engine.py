@@ -30,7 +30,11 @@ class AnalysisEngine:
     def __init__(self, *, settings: ModelsSettings, models_dir: Path, threads: int) -> None:
         self._settings = settings
         self._models_dir = models_dir
-        self._options = RuntimeOptions(providers=settings.providers)
+        self._options = RuntimeOptions(
+            providers=settings.providers,
+            batch_size=settings.batch_size,
+            batch_window_seconds=settings.batch_window_ms / 1000,
+        )
         self._lock = threading.Lock()
         self._faces: FaceAnalyzer | None = None
         self._labels: LabelAnalyzer | None = None

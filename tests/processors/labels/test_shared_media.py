@@ -10,6 +10,7 @@ from processors.geometry import Box
 from processors.labels import LabelAnalyzer
 from processors.labels.coco import COCO80
 from processors.models.packs import load_label_analyzer
+from processors.models.runtime import RuntimeOptions
 from processors.picture import Picture
 from processors.results import DetectedLabel
 from tests.processors.labels.measure import measure
@@ -161,6 +162,27 @@ def test_threads_share_an_analyzer(analyzer: LabelAnalyzer) -> None:
     with ThreadPoolExecutor(4) as pool:
         together = list(pool.map(analyzer.detect, pictures))
     assert together == alone
+
+
+@pytest.mark.parametrize("pack", ["nanodet-plus-m", "yolox-nano", "deimv2-atto"])
+def test_batches_find_the_same(pack: str) -> None:
+    """Pictures of many streams in one run of the network: each stream gets what is in its own."""
+
+    def no_faces() -> NoReturn:
+        raise AssertionError("no faces are needed")
+
+    options = RuntimeOptions(batch_size=4, batch_window_seconds=0.2)
+    batched = load_label_analyzer(pack, MODELS, options, faces=no_faces)
+    names = ("bus.jpg", "catdog.jpg", "astronaut.png")
+    pictures = [shared_photo(f"photos/{name}") for name in names] * 4
+    alone = [load(pack).detect(picture) for picture in pictures[: len(names)]] * 4
+    with ThreadPoolExecutor(8) as pool:
+        together = list(pool.map(batched.detect, pictures))
+    for found, expected in zip(together, alone, strict=True):
+        assert [each.name for each in found] == [each.name for each in expected]
+        for one, other in zip(found, expected, strict=True):
+            assert one.confidence_percent == pytest.approx(other.confidence_percent, abs=0.1)
+            assert one.box.iou(other.box) > 0.99
 
 
 def test_precision_and_recall_do_not_fall() -> None:
