@@ -1,7 +1,7 @@
 """Face search beside numpy and faiss's flat index: milliseconds of one core for a query.
 
-Enrolled faces are made up: unit vectors whose variance falls off over rotated axes, as that of
-real embeddings does; probes are enrolled faces at a cosine of 0.45 to 0.75. All rows are measured
+Enrolled faces are made up: unit vectors whose variance falls off over rotated axes, faster than
+that of real embeddings (a quarter of the axes holds 0.83 of it, with real ones 0.3 to 0.6); probes are enrolled faces at a cosine of 0.45 to 0.75. All rows are measured
 in one run, turn by turn, in CPU time, which is that of one core.
 """
 
