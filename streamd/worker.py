@@ -16,7 +16,7 @@ import secrets
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import partial
@@ -30,6 +30,7 @@ from streamd.aws import CredentialChain, fixed_key
 from streamd.clock import SystemClock
 from streamd.errors import ConfigError
 from streamd.exposition import FORGET_SECONDS, resources_present
+from streamd.freed_memory import keep_giving_back
 from streamd.ingest.getmedia import KinesisVideoClient, SigningKey
 from streamd.lag import watch_lag
 from streamd.metrics import Metrics
@@ -155,6 +156,7 @@ async def run_sessions(
                 _delivering_leftovers(setup, parts),
                 _relaying(setup, leases, metrics, stop),
                 _forgetting(parts),
+                _running(keep_giving_back(), name="freed-memory"),
             ):
                 await host.run(stop)
         finally:
@@ -166,6 +168,17 @@ async def run_sessions(
             for pool in (outbox_pool, store_pool):
                 pool.shutdown(wait=True)
             store.close()
+
+
+@asynccontextmanager
+async def _running(work: Coroutine[Any, Any, None], *, name: str) -> AsyncIterator[None]:
+    """Do something beside, to the end of the block."""
+    task = asyncio.create_task(work, name=name)
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
 
 
 @asynccontextmanager
@@ -182,12 +195,8 @@ async def _delivering_leftovers(setup: WorkerSetup, parts: SessionParts) -> Asyn
         run_store=parts.run_blocking,
         run_outbox=parts.run_outbox,
     )
-    task = asyncio.create_task(leftovers.run(), name="leftovers")
-    try:
+    async with _running(leftovers.run(), name="leftovers"):
         yield
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
 
 
 @asynccontextmanager
@@ -202,12 +211,8 @@ async def _forgetting(parts: SessionParts) -> AsyncIterator[None]:
                 for label, names in present.items():
                     await parts.run_blocking(parts.metrics.forget, label, names)
 
-    task = asyncio.create_task(forget(), name="forget-metrics")
-    try:
+    async with _running(forget(), name="forget-metrics"):
         yield
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
 
 
 @asynccontextmanager
