@@ -310,8 +310,9 @@ def test_work_is_spread_when_a_replica_joins_and_when_one_leaves(
 
 
 def _are_about(share: int, shares: Counter[str], *, of: int) -> bool:
-    """Return whether so many workers have this share, give or take one."""
-    return len(shares) == of and all(abs(count - share) <= 1 for count in shares.values())
+    """Return whether so many workers have this share, give or take one, and nobody's are none."""
+    is_even = all(abs(count - share) <= 1 for count in shares.values())
+    return len(shares) == of and is_even and "nobody" not in shares
 
 
 def _create_like(daemon: Daemon, like: str, name: str, stream_arn: str) -> None:
