@@ -82,6 +82,15 @@ class Batcher:
                     lambda: self._waiting_rows() >= self._most_rows, self._window_seconds
                 )
             batch = self._take()
+        try:
+            self._end(batch)
+        except Exception as error:  # noqa: BLE001  # raised again in each call's own thread
+            # Or those who wait for the others would wait for ever.
+            for call in batch:
+                call.end(error)
+
+    def _end(self, batch: Sequence[_Call]) -> None:
+        """Give every call its answer."""
         if len(batch) > 1 and (answers := self._together(batch)) is not None:
             for call, answer in zip(batch, answers, strict=True):
                 call.end(answer)
@@ -89,7 +98,7 @@ class Batcher:
         for call in batch:
             try:
                 call.end(self._run(call.inputs))
-            except Exception as error:  # noqa: BLE001  # raised again in the call's own thread
+            except NetworkError as error:
                 call.end(error)
         if len(batch) > 1 and not any(call.has_failed for call in batch):
             logger.warning("a network takes one picture at a time: batches of it are given up")
@@ -152,6 +161,8 @@ class _Call:
         return isinstance(self._answer, Exception)
 
     def end(self, answer: list[NDArray[Any]] | Exception) -> None:
+        if self.is_over:
+            return
         self._answer = answer
         self.is_over = True
         self.turn.set()

@@ -7,6 +7,7 @@ order of arrival, at most one of each session, so no stream can starve another.
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +18,6 @@ from processors.labels import LabelAnalyzer
 from processors.models.packs import load_face_analyzer, load_label_analyzer
 from processors.models.runtime import RuntimeOptions
 from streamd.config import ModelsSettings
-from streamd.pipeline.threads import WarmThreads
 
 __all__ = ["AnalysisEngine"]
 
@@ -38,7 +38,7 @@ class AnalysisEngine:
         self._lock = threading.Lock()
         self._faces: FaceAnalyzer | None = None
         self._labels: LabelAnalyzer | None = None
-        self._pool = WarmThreads(threads, name="analysis")
+        self._pool = concurrent.futures.ThreadPoolExecutor(threads, thread_name_prefix="analysis")
 
     def faces(self) -> FaceAnalyzer:
         """Return the face analyzer of the configured pack (blocking at first use).

@@ -14,25 +14,15 @@ from typing import Any
 
 import pytest
 
-from tests.services.fetched import ServiceUnavailableError
-from tests.services.helm import helm_program
 from tests.support.chart import CHART
 from tests.support.daemon import free_port, wait_until
 from tests.support.rendering import Rendering, render
 from tests.support.shared import MODELS, needs_shared
 
-pytestmark = pytest.mark.service
+pytestmark = [pytest.mark.service, pytest.mark.usefixtures("real_helm")]
 
 KEYS = "/etc/streamd/keys"
 OUTSIDE = {"alerts/authorization": "Bearer secret"}
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _helm() -> None:
-    try:
-        helm_program()
-    except ServiceUnavailableError as error:
-        pytest.skip(str(error))
 
 
 class Node:

@@ -11,7 +11,6 @@ import functools
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
@@ -21,6 +20,7 @@ from typing import Any
 import yaml
 
 from tests.services.fetched import ServiceUnavailableError, fetched, tell
+from tests.services.golang import go
 
 __all__ = ["CRD_GROUPS", "KUBERNETES", "crd_folder", "crd_schema", "helm", "helm_program"]
 
@@ -86,7 +86,7 @@ def helm_program(*, seconds: float = BUILD_SECONDS) -> Path:
         with tempfile.TemporaryDirectory(prefix="building-helm-") as folder:
             # A version alone, checked against Go's own checksum database.
             what = ("install", "-trimpath", f"-ldflags={flags}", f"{MODULE}/cmd/helm@{VERSION}")
-            _go(what, seconds=seconds, environment={"GOBIN": folder})
+            _go(*what, seconds=seconds, environment={"GOBIN": folder})
             shutil.move(Path(folder) / "helm", program)
 
     insists = seconds > BUILD_SECONDS
@@ -121,7 +121,7 @@ def crd_folder(group: str) -> Path:
 
     """
     module, folder = _DEFINITIONS[group]
-    told = json.loads(_go(("mod", "download", "-json", module), seconds=BUILD_SECONDS))
+    told = json.loads(_go("mod", "download", "-json", module, seconds=BUILD_SECONDS))
     return Path(told["Dir"]) / folder
 
 
@@ -149,34 +149,15 @@ def _strict(schema: Any) -> Any:
     return made
 
 
-def _go(
-    arguments: tuple[str, ...], *, seconds: float, environment: dict[str, str] | None = None
-) -> str:
-    process = subprocess.Popen(
-        ["go", *arguments],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        # Away from any go.mod.
-        cwd=CACHE,
-        start_new_session=True,
-        env={**os.environ, "GOTOOLCHAIN": "local", "CGO_ENABLED": "0", **(environment or {})},
+def _go(*arguments: str, seconds: float, environment: dict[str, str] | None = None) -> str:
+    return go(
+        *arguments,
+        what="helm",
+        folder=CACHE,  # away from any go.mod
+        seconds=seconds,
+        patience="; `python -m tests.services.helm` has more patience",
+        environment=environment,
     )
-    try:
-        out, err = process.communicate(timeout=seconds)
-    except subprocess.TimeoutExpired:
-        # With the compilers it started.
-        os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
-        raise ServiceUnavailableError(
-            f"helm was not built within {seconds:.0f} s; "
-            "`python -m tests.services.helm` has more patience"
-        ) from None
-    if process.returncode != 0:
-        said = " ".join((err or out).split())[-300:]
-        raise ServiceUnavailableError(f"helm cannot be built here: go {arguments[0]}: {said}")
-    return out
 
 
 if __name__ == "__main__":

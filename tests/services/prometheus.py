@@ -10,10 +10,8 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import re
 import shutil
-import signal
 import subprocess
 import sys
 import urllib.parse
@@ -24,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.services.fetched import ServiceUnavailableError, fetched, tell
+from tests.services.golang import go
 from tests.support.daemon import free_port, wait_until
 
 __all__ = ["Prometheus", "PrometheusTools", "prometheus_tools"]
@@ -191,37 +190,23 @@ def build() -> Path:
 
 def _build(folder: Path) -> None:
     folder.mkdir()
-    told = json.loads(_go(("mod", "download", "-json", f"{MODULE}@{VERSION}"), folder))
+    told = json.loads(_go("mod", "download", "-json", f"{MODULE}@{VERSION}", folder=folder))
     if told["Sum"] != SUM:
         raise ServiceUnavailableError(f"{MODULE} {VERSION} is not the one these tests know")
     commands = ("./cmd/prometheus", "./cmd/promtool")
     options = ("-trimpath", "-ldflags=-s -w", "-tags=remove_all_sd,netgo")
-    _go(("build", *options, "-o", f"{folder}/", *commands), Path(told["Dir"]))
+    _go("build", *options, "-o", f"{folder}/", *commands, folder=Path(told["Dir"]))
 
 
-def _go(arguments: tuple[str, ...], folder: Path) -> str:
-    process = subprocess.Popen(
-        ["go", *arguments],
-        cwd=folder,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-        # The module's workspace names folders that the proxy does not have.
-        env={**os.environ, "GOTOOLCHAIN": "local", "GOWORK": "off", "CGO_ENABLED": "0"},
+def _go(*arguments: str, folder: Path) -> str:
+    # The module's workspace names folders that the proxy does not have.
+    return go(
+        *arguments,
+        what="prometheus",
+        folder=folder,
+        seconds=BUILD_SECONDS,
+        environment={"GOWORK": "off"},
     )
-    try:
-        out, err = process.communicate(timeout=BUILD_SECONDS)
-    except subprocess.TimeoutExpired:
-        # With the compilers it started.
-        os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
-        raise ServiceUnavailableError("prometheus was not built in time") from None
-    if process.returncode != 0:
-        said = " ".join((err or out).split())[-300:]
-        raise ServiceUnavailableError(f"prometheus cannot be built here: go: {said}")
-    return out
 
 
 if __name__ == "__main__":

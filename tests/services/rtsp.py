@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import shutil
 import signal
 import socket
@@ -21,6 +20,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tests.services.fetched import ServiceUnavailableError, fetched, tell
+from tests.services.golang import go
 
 __all__ = [
     "PASSWORD",
@@ -56,7 +56,9 @@ def server_program(*, seconds: float = BUILD_SECONDS, insists: bool = False) -> 
 
 
 def _build(folder: Path, deadline: float) -> Path:
-    told = json.loads(_go(("mod", "download", "-json", f"{MODULE}@{VERSION}"), folder, deadline))
+    told = json.loads(
+        _go("mod", "download", "-json", f"{MODULE}@{VERSION}", folder=folder, until=deadline)
+    )
     if told["Sum"] != SUM:
         raise ServiceUnavailableError(f"{MODULE} {VERSION} is not the one these tests know")
     source = folder / "source"
@@ -68,34 +70,18 @@ def _build(folder: Path, deadline: float) -> Path:
     (source / "internal" / "core" / "VERSION").write_text(VERSION)
     # The player of its web page, which nobody opens here.
     (source / "internal" / "servers" / "hls" / "hls.min.js").write_text("")
-    _go(("build", "-o", str(folder / "mediamtx"), "."), source, deadline)
+    _go("build", "-o", str(folder / "mediamtx"), ".", folder=source, until=deadline)
     return folder / "mediamtx"
 
 
-def _go(arguments: tuple[str, ...], folder: Path, deadline: float) -> str:
-    process = subprocess.Popen(
-        ["go", *arguments],
-        cwd=folder,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-        env={**os.environ, "GOTOOLCHAIN": "local", "CGO_ENABLED": "0"},
+def _go(*arguments: str, folder: Path, until: float) -> str:
+    return go(
+        *arguments,
+        what="mediamtx",
+        folder=folder,
+        seconds=until - time.monotonic(),
+        patience="; build it once: make rtsp-server",
     )
-    try:
-        out, err = process.communicate(timeout=max(0.1, deadline - time.monotonic()))
-    except subprocess.TimeoutExpired:
-        # With the compilers it started.
-        os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
-        raise ServiceUnavailableError(
-            "mediamtx was not built in time; build it once: make rtsp-server"
-        ) from None
-    if process.returncode != 0:
-        said = " ".join((err or out).split())[-300:]
-        raise ServiceUnavailableError(f"mediamtx cannot be built here: go {arguments[0]}: {said}")
-    return out
 
 
 class RtspServer:

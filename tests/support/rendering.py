@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
 from tests.services.helm import helm
@@ -22,6 +23,8 @@ from tests.support.written_table import ROOT
 
 __all__ = [
     "CI_FILES",
+    "DEFAULTS",
+    "EVERY",
     "NAMESPACE",
     "RELEASE",
     "SNAPSHOT",
@@ -33,6 +36,9 @@ __all__ = [
 
 RELEASE, NAMESPACE = "streamd", "video"
 CI_FILES = sorted((CHART / "ci").glob("*-values.yaml"))
+DEFAULTS = pytest.param((), id="defaults")
+EVERY = [DEFAULTS, *(pytest.param((path,), id=path.stem) for path in CI_FILES)]
+"""The defaults and each file in ci/, as parameters of a test."""
 SNAPSHOT = ROOT / "tests" / "helm" / "snapshots" / "defaults.yaml"
 _POD_NAME = f"{RELEASE}-1"
 # The safe loader in C, where PyYAML was built with it: ten times as fast.

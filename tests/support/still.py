@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from streamd.kvs.fragments import FragmentEnded, FragmentReader, Packet
-from tests.support.media import Video, encode, get_media_body
+from streamd.kvs.fragments import FragmentEnded, Packet
+from tests.support.media import Video, encode
 
-__all__ = ["FPS", "events_of", "still_pictures", "still_video"]
+__all__ = ["FPS", "still_pictures", "still_video"]
 
 FPS = 10
 Event = Packet | FragmentEnded
@@ -39,9 +39,3 @@ def still_video(
 ) -> Video:
     """Encode it, with a keyframe every two seconds."""
     return encode(still_pictures(seconds, visits), fps=FPS, gop=gop, **how)
-
-
-def events_of(video: Video, **how: Any) -> list[Event]:
-    """Packets and fragment ends as GetMedia brings them."""
-    found = FragmentReader().feed(get_media_body(video, **how))
-    return [event for event in found if isinstance(event, Packet | FragmentEnded)]

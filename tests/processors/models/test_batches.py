@@ -145,6 +145,19 @@ def test_a_network_that_takes_one_picture_at_a_time(fails: bool) -> None:
     assert sum(count > 1 for count in rows) == 1
 
 
+def test_nobody_waits_for_a_batch_that_broke() -> None:
+    """Memory that is not to be had, whatever else: everybody of the batch is told."""
+
+    def run(inputs: Arrays) -> list[NDArray[Any]]:
+        raise MemoryError(len(inputs["x"]))
+
+    batcher = Batcher(run, most_rows=4, window_seconds=0.05)
+    with ThreadPoolExecutor(4) as pool:
+        futures = [_ask(pool, batcher, [number]) for number in range(4)]
+        for future in futures:
+            assert isinstance(future.exception(20), MemoryError)
+
+
 def test_an_error_is_that_of_its_call() -> None:
     """What does not fit is refused, beside what does."""
     network = _network(batch_size=4, batch_window_seconds=0.001)

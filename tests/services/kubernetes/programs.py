@@ -11,14 +11,13 @@ import json
 import os
 import re
 import shutil
-import signal
-import subprocess
 import sys
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.services.fetched import ServiceUnavailableError, fetched, tell
+from tests.services.golang import go
 
 __all__ = ["VERSION", "kubernetes_programs", "oci_runtime"]
 
@@ -129,41 +128,28 @@ def _build(folder: Path) -> None:
                 if package.endswith(".go"):
                     what = str(shutil.copy(Path(__file__).with_name(package), own / package))
                 options = ("-mod=mod", "-trimpath", f"-ldflags={stamps}", f"-tags={source.tags}")
-                _go(("build", *options, "-o", str(folder / name), what), own)
+                _go("build", *options, "-o", str(folder / name), what, folder=own)
 
 
 def _replacements(source: _Source, folder: Path) -> str:
     """What Kubernetes keeps in its own repository is published as modules k8s.io/NAME v0.MINOR.x."""
     told = json.loads(
-        _go(("mod", "download", "-json", f"{source.module}@{source.version}"), folder)
+        _go("mod", "download", "-json", f"{source.module}@{source.version}", folder=folder)
     )
     staged = re.findall(r"(k8s\.io/\S+) => \./staging/", Path(told["GoMod"]).read_text())
     version = source.version.replace("v1.", "v0.", 1)
     return "".join(f"replace {module} => {module} {version}\n" for module in staged)
 
 
-def _go(arguments: tuple[str, ...], folder: Path) -> str:
-    process = subprocess.Popen(
-        ["go", *arguments],
-        cwd=folder,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-        env={**os.environ, "GOTOOLCHAIN": "local", "GOWORK": "off", "CGO_ENABLED": "0"},
+def _go(*arguments: str, folder: Path) -> str:
+    # Of no workspace around the cache folder.
+    return go(
+        *arguments,
+        what="Kubernetes",
+        folder=folder,
+        seconds=BUILD_SECONDS,
+        environment={"GOWORK": "off"},
     )
-    try:
-        out, err = process.communicate(timeout=BUILD_SECONDS)
-    except subprocess.TimeoutExpired:
-        # With the compilers it started.
-        os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
-        raise ServiceUnavailableError("Kubernetes was not built in time") from None
-    if process.returncode != 0:
-        said = " ".join((err or out).split())[-300:]
-        raise ServiceUnavailableError(f"Kubernetes cannot be built here: go: {said}")
-    return out
 
 
 if __name__ == "__main__":

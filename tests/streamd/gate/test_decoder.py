@@ -19,10 +19,10 @@ from streamd.gate.states import State, Wake
 from streamd.ingest.decode import DecodedFrame, Decoder
 from streamd.ingest.errors import UnsupportedCodecError
 from streamd.kvs.fragments import FragmentEnded, Packet
+from tests.support.decoding import Event, events_of
 from tests.support.media import START_MS, Video
-from tests.support.still import FPS, events_of, still_video
+from tests.support.still import FPS, still_video
 
-Event = Packet | FragmentEnded
 QUIET_FROM = 20
 """Seconds after which a still stream is quiet: 12 to learn, to the next keyframe, and some."""
 

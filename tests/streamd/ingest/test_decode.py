@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import subprocess
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,43 +20,19 @@ from processors.geometry import WHOLE_PICTURE, Box
 from processors.picture import ArrayPicture, Picture
 from streamd.ingest.decode import DecodedFrame, Decoder
 from streamd.ingest.errors import PictureTooLargeError, UnsupportedCodecError
-from streamd.kvs.fragments import FragmentEnded, FragmentReader, Packet
+from streamd.kvs.fragments import FragmentEnded, Packet
 from streamd.kvs.mkv import Track
+from tests.support.decoding import Event, decode, events_of, run
 from tests.support.media import (
     EncodedPacket,
     Video,
     demux,
     encode,
-    get_media_body,
     moving_shapes,
     solid,
     to_annexb,
 )
 from tests.support.shared import MEDIA, needs_shared
-
-Event = Packet | FragmentEnded
-
-
-def events_of(video: Video, **how: Any) -> list[Event]:
-    """Packets and fragment ends as GetMedia brings them."""
-    found = FragmentReader().feed(get_media_body(video, **how))
-    return [event for event in found if isinstance(event, Packet | FragmentEnded)]
-
-
-def run(decoder: Decoder, events: Iterable[Event]) -> list[DecodedFrame]:
-    """Decode and drain."""
-    frames: list[DecodedFrame] = []
-    for event in events:
-        if isinstance(event, Packet):
-            frames += decoder.decode([event])
-        else:
-            decoder.end_fragment(event.fragment)
-    return frames + list(decoder.drain())
-
-
-def decode(video: Video) -> list[DecodedFrame]:
-    """All frames of a video."""
-    return run(Decoder(), events_of(video))
 
 
 def damage(events: list[Event], index: int, data: bytes) -> list[Event]:
@@ -399,7 +375,9 @@ RESTING = """
 import itertools, os
 from streamd.freed_memory import give_back
 from streamd.ingest.decode import Decoder
-from tests.streamd.ingest.test_decode import Packet, encode, events_of, moving_shapes
+from streamd.kvs.fragments import Packet
+from tests.support.decoding import events_of
+from tests.support.media import encode, moving_shapes
 
 def resident_mb():
     pages = int(open("/proc/self/statm").read().split()[1])
@@ -464,60 +442,3 @@ def test_real_video(name: str) -> None:
     assert times == sorted((1000 + packet.pts_ms) * 1_000_000 for packet in video.packets)
     assert decoder.stats.damaged_packets == decoder.stats.corrupt_frames == 0
     assert len(decoder.completed_fragments()) == len(video.fragments())
-
-
-# Frames big enough that a first unit can have any length.
-_BIG: dict[str, Any] = {"gop": 10, "options": {"qp": "8"}}
-
-
-def _sei(size: int) -> bytes:
-    """A unit of exactly ``size`` bytes that decoders pass over: user data (H.264, 7.3.2.3)."""
-    for more in range(4):
-        payload = size - 4 - more
-        if payload // 255 == more:
-            return b"".join((
-                b"\x06\x05", b"\xff" * more, bytes([payload % 255]), b"\xaa" * payload, b"\x80",
-            ))  # fmt: skip
-    raise AssertionError(size)
-
-
-@pytest.mark.parametrize("size", [256, 257, 300, 320, 321, 357, 511])
-def test_a_length_that_looks_like_a_start_code(size: int) -> None:
-    """Under avcC a packet that begins 00 00 01 begins with a unit of 256 to 511 bytes."""
-    video = encode(moving_shapes(12), **_BIG)
-    unit = _sei(size)
-    assert len(unit) == size
-    packets = [
-        replace(packet, data=len(unit).to_bytes(4) + unit + packet.data) for packet in video.packets
-    ]
-    assert all(packet.data.startswith(b"\x00\x00\x01") for packet in packets)
-    frames = decode(replace(video, packets=tuple(packets)))
-    assert len(frames) == 12
-    for frame, plain in zip(frames, decode(video), strict=True):
-        np.testing.assert_array_equal(frame.to_rgb(), plain.to_rgb())
-
-
-def test_a_length_of_one_looks_like_a_start_code_too() -> None:
-    """A unit of one byte, the end of a sequence, is 00 00 00 01 0A."""
-    video = encode(moving_shapes(12), **_BIG)
-    packets = [replace(p, data=p.data + b"\x00\x00\x00\x01\x0a") for p in video.packets]
-    assert len(decode(replace(video, packets=tuple(packets)))) == 12
-
-
-@pytest.mark.parametrize("code", [b"\x00\x00\x01", b"\x00\x00\x00\x01"], ids=["short", "long"])
-@pytest.mark.parametrize("private", ["annexb", "avcc"])
-@pytest.mark.parametrize("form", ["codes", "lengths"])
-def test_producers_mix_start_codes_and_lengths(code: bytes, private: str, form: str) -> None:
-    """Frames in either form are read under a CodecPrivate in either form."""
-    lengths = encode(moving_shapes(12), **_BIG)
-    codes = to_annexb(lengths)
-    packets = lengths.packets
-    if form == "codes":
-        packets = tuple(
-            replace(p, data=p.data.replace(b"\x00\x00\x00\x01", code)) for p in codes.packets
-        )
-    track = (codes if private == "annexb" else lengths).track
-    frames = decode(replace(lengths, track=track, packets=packets))
-    assert len(frames) == 12
-    for frame, plain in zip(frames, decode(lengths), strict=True):
-        np.testing.assert_array_equal(frame.to_rgb(), plain.to_rgb())
